@@ -1,0 +1,59 @@
+//! Every number that something outside may reach, in one table, each with its reason.
+//!
+//! A value exactly at its limit is accepted; one past it is refused by name, never cut off in silence.
+
+/// Bytes of `SHA256SUMS`: a hundred thousand lines of 300 bytes fit; read before anything is trusted.
+pub const SUMS_BYTES: u64 = 32 << 20;
+/// Bytes of `bundle.json`: 200,000 blobs at 250 bytes each fit, and it is held in memory once.
+pub const INDEX_BYTES: u64 = 64 << 20;
+/// Blobs in one bundle: twice the largest release planned for (100,000).
+pub const INDEX_BLOBS: usize = 200_000;
+/// Volumes in one bundle: 16 TiB at the default volume size.
+pub const INDEX_VOLUMES: usize = 4096;
+/// Images, charts, models, files or tools in one bundle, each.
+pub const INDEX_ENTRIES: usize = 20_000;
+/// Bytes of payload: 64 TiB, far below where `u64` arithmetic on offsets could wrap.
+pub const PAYLOAD_BYTES: u64 = 64 << 40;
+/// Nesting of any JSON that is read: manifests need 6, the index 5.
+pub const JSON_DEPTH: usize = 32;
+/// Bytes of one manifest: the 4 MiB that registries enforce (distribution-spec, §Pushing Manifests).
+pub const MANIFEST_BYTES: u64 = 4 << 20;
+/// Bytes of one image configuration; real ones stay below 100 KiB.
+pub const CONFIG_BYTES: u64 = 8 << 20;
+/// Descriptors in one manifest; 4 MiB of the smallest ones.
+pub const MANIFEST_DESCRIPTORS: usize = 32_768;
+/// Depth of an index of indexes: real ones are one deep.
+pub const GRAPH_DEPTH: usize = 4;
+/// Bytes of `release.yaml`, `trust.json` and other files that people write.
+pub const HAND_WRITTEN_BYTES: u64 = 4 << 20;
+/// Bytes of `release.lock`.
+pub const LOCK_BYTES: u64 = 128 << 20;
+/// Bytes of a key, signature, grant or licence file.
+pub const KEY_BYTES: u64 = 64 << 10;
+/// Signatures looked at in one bundle; more is an attempt to make the verifier work.
+pub const SIGNATURES: usize = 64;
+/// Grants looked at when an identity is tried: customers of one vendor.
+pub const GRANTS: usize = 10_000;
+/// Bytes of a path inside a bundle.
+pub const PATH_BYTES: usize = 512;
+/// Bytes of one path component: the limit of ext4, XFS, NTFS and exFAT.
+pub const NAME_BYTES: usize = 255;
+/// Files in a delivered folder that are looked at when searching for ones that do not belong.
+pub const FOLDER_FILES: usize = 200_000;
+/// Entries of a docker-archive tar: 127 layers an image, many images.
+pub const ARCHIVE_ENTRIES: usize = 100_000;
+/// Bytes of a registry's error body that are kept for the message.
+pub const ERROR_BODY_BYTES: usize = 8 << 10;
+/// Bytes of a token reply: tokens of 16 KiB have been seen.
+pub const TOKEN_BYTES: usize = 256 << 10;
+/// Pages followed in a listing (tags, referrers); 1,000 pages of 100 entries.
+pub const LIST_PAGES: usize = 1000;
+/// Redirects followed for one request; registries send one, to their blob storage.
+pub const REDIRECTS: usize = 5;
+
+/// Bytes of one chunk of a volume, the unit in which damage is named and mended.
+pub const CHUNK_BYTES: u64 = 16 << 20;
+/// Default size a volume file stays below: 4 GiB, what FAT32 can hold less one byte.
+pub const VOLUME_SIZE: u64 = 4 << 30;
+/// The smallest volume: 64 KiB of plaintext is age's own unit.
+pub const VOLUME_MIN: u64 = 64 << 10;

@@ -1,0 +1,2 @@
+//! The program `bundle`.
+fn main() {}

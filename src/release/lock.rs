@@ -1,0 +1,127 @@
+//! `release.lock`: the release with every reference pinned to digest and size.
+//!
+//! The lock names every blob reachable from the release, so the payload can be laid out before a layer is fetched.
+//! Everything a release carries is a [`Graph`]: manifests, children first, each with what it points to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checked::ByteSize;
+use crate::digest::{Blob, Digest};
+use crate::oci::{Platform, Reference};
+
+/// The lock file's own format.
+pub const FORMAT: u32 = 1;
+
+/// A whole lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Lock {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// SHA-256 of the `release.yaml` (its bytes) this lock belongs to.
+    pub release: Digest,
+    /// The release's name.
+    pub name: String,
+    /// The release's version.
+    pub version: semver::Version,
+    /// Who makes it.
+    pub vendor: String,
+    /// How the payload is sealed.
+    pub seal: Seal,
+    /// The size volume files stay below.
+    pub volume_size: ByteSize,
+    /// Every image, in the order of the release.
+    pub images: Vec<LockedImage>,
+}
+
+/// How a payload is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seal {
+    /// age files to the release recipient.
+    #[default]
+    Age,
+    /// Plain tar slices.
+    None,
+}
+
+/// One image, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedImage {
+    /// As what it is delivered: the name it is used by.
+    pub reference: Reference,
+    /// Where its bytes are read: absent for `reference` itself, else `oci:PATH[:TAG]`, `docker-archive:PATH` or a reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The digest the source had, when the image was narrowed to fewer platforms and so has another one here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+    /// The platforms carried.
+    pub platforms: Vec<Platform>,
+    /// The manifests, children first, the root last.
+    pub manifests: Vec<LockedManifest>,
+}
+
+/// One manifest and what it points to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedManifest {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+    /// What it runs on, for the manifest of one platform; absent for indexes and attestations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Its very bytes, when no source has them because `lock` made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+    /// For an image: its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<LockedBlob>,
+    /// For an image: its layers in order, repetitions kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LockedBlob>,
+    /// For an index: its children in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Digest>,
+}
+
+/// One blob that is not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedBlob {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+}
+
+impl LockedImage {
+    /// The root: what the reference names.
+    #[must_use]
+    pub fn root(&self) -> Option<&LockedManifest> {
+        self.manifests.last()
+    }
+}
+
+impl LockedManifest {
+    /// Digest and size.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest, size: self.size }
+    }
+}
+
+impl LockedBlob {
+    /// Digest and size.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest, size: self.size }
+    }
+}

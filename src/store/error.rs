@@ -1,0 +1,62 @@
+//! What can go wrong where blobs live.
+
+use std::path::PathBuf;
+
+use crate::digest::{Blob, Digest};
+
+/// A fault of a place that holds blobs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be opened, read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The place does not hold the blob.
+    #[error("{place} does not hold {digest}")]
+    Missing {
+        /// Where it was looked for.
+        place: String,
+        /// What was looked for.
+        digest: Digest,
+    },
+    /// The bytes are not the blob's.
+    #[error("{place} gave wrong bytes for {wanted}: got {got}")]
+    Wrong {
+        /// Where the bytes came from.
+        place: String,
+        /// What was asked for.
+        wanted: Blob,
+        /// What came.
+        got: Blob,
+    },
+    /// The place is not what it was said to be.
+    #[error("{path}: {why}", path = path.display())]
+    Malformed {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A part of a volume does not open under its key: it was changed after it was sealed.
+    #[error("volume {volume}: chunk {chunk} (bytes {from}..{to}) is damaged")]
+    Damaged {
+        /// File name of the volume.
+        volume: String,
+        /// Which chunk, from 0.
+        chunk: u64,
+        /// First damaged byte that is known, in the file.
+        from: u64,
+        /// One past the last.
+        to: u64,
+    },
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
+    /// The work was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
