@@ -1,9 +1,11 @@
 //! `bundle`: releases for places without internet, as one signed, sealed folder.
+pub mod bundle;
 pub mod checked;
 pub mod digest;
 pub mod limits;
 pub mod oci;
 pub mod path;
+pub mod plan;
 pub mod progress;
 pub mod registry;
 pub mod release;
