@@ -5,8 +5,10 @@
 
 pub mod canonical;
 pub mod geometry;
+pub mod grant;
 pub mod index;
 pub mod seal;
+pub mod sums;
 pub mod tar;
 
 pub use geometry::Geometry;
