@@ -7,4 +7,5 @@ pub mod path;
 pub mod progress;
 pub mod registry;
 pub mod release;
+pub mod sources;
 pub mod store;
