@@ -10,5 +10,6 @@ pub mod plan;
 pub mod progress;
 pub mod registry;
 pub mod release;
+pub mod sources;
 pub mod store;
 pub mod sys;
