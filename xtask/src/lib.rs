@@ -2,4 +2,5 @@
 //!
 //! Knows nothing of the product: it must stay a stranger to what it tests.
 
+pub mod images;
 pub mod registry;
