@@ -5,9 +5,9 @@
 //! back the last piece until the digest holds: whoever finishes a blob has finished the right one.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -41,7 +41,18 @@ impl<'a> Checked<'a> {
         let at = hasher.length();
         self.told.fetch_max(at, Ordering::Relaxed);
         let inner = self.source.open(blob, at)?;
-        Ok(CheckedPieces { check: self, inner, blob: *blob, hasher: Some(hasher), held: None, skip: 0, at })
+        Ok(CheckedPieces {
+            check: self,
+            inner,
+            blob: *blob,
+            hasher: Some(hasher),
+            rest: None,
+            held: None,
+            skip: 0,
+            at,
+            marks: VecDeque::new(),
+            passed: VecDeque::new(),
+        })
     }
 }
 
@@ -60,14 +71,20 @@ pub struct CheckedPieces<'a> {
     inner: Box<dyn Pieces + 'a>,
     blob: Blob,
     hasher: Option<Hasher>,
+    rest: Option<Bytes>,
     held: Option<Bytes>,
     skip: u64,
     at: u64,
+    marks: VecDeque<u64>,
+    passed: VecDeque<Hasher>,
 }
 
 impl std::fmt::Debug for CheckedPieces<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CheckedPieces").field("blob", &self.blob).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("CheckedPieces")
+            .field("blob", &self.blob)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,11 +93,41 @@ impl CheckedPieces<'_> {
         Error::Wrong { place: self.check.place.to_owned(), wanted: self.blob, got }
     }
 
-    /// The next piece as it came, hashed; `None` at the end of a blob whose digest holds.
+    /// Keeps the hash as it is after each of these lengths (ascending), for [`CheckedPieces::hash_here`].
+    pub fn mark(&mut self, lengths: impl IntoIterator<Item = u64>) {
+        self.marks.extend(lengths);
+    }
+
+    /// Where the next piece begins, in the blob.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The hash of everything before byte `at`, when that was marked and passed.
+    pub fn hash_here(&mut self, at: u64) -> Option<Hasher> {
+        self.passed.pop_front_if(|hasher| hasher.length() == at)
+    }
+
+    /// The next piece as it came, hashed; `None` at the end of a blob whose digest holds. No piece crosses a mark.
     fn pull(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(hasher) = &mut self.hasher else { return Ok(None) };
-        match self.inner.next()? {
-            Some(piece) => {
+        let next = match self.rest.take() {
+            Some(rest) => Some(rest),
+            None => self.inner.next()?,
+        };
+        match next {
+            Some(mut piece) => {
+                if let Some(mark) = self.marks.front()
+                    && hasher.length() + piece.len() as u64 >= *mark
+                    && let Ok(before) = usize::try_from(mark - hasher.length())
+                {
+                    self.rest = Some(piece.split_off(before)).filter(|rest| !rest.is_empty());
+                    self.marks.pop_front();
+                    hasher.update(&piece);
+                    self.passed.push_back(hasher.clone());
+                    return Ok(Some(piece));
+                }
                 if hasher.length() + piece.len() as u64 > self.blob.size {
                     hasher.update(&piece);
                     let got = self.hasher.take().unwrap_or_default().finish_blob();
@@ -150,11 +197,11 @@ pub fn in_order(
     let ahead = ahead.max(1);
     std::thread::scope(|scope| {
         let (orders, queue) = sync_channel::<(usize, SyncSender<Result<Part, Error>>)>(0);
-        let queue = Mutex::new(queue);
+        let queue = Arc::new(Mutex::new(queue));
         for _ in 0..ahead.min(items.len()) {
-            scope.spawn(|| read_loop(&queue, read));
+            let queue = Arc::clone(&queue);
+            scope.spawn(move || read_loop(&queue, read));
         }
-        let orders = orders;
         let mut waiting: VecDeque<Receiver<Result<Part, Error>>> = VecDeque::new();
         let mut upcoming = items.clone();
         for item in items {
