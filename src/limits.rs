@@ -32,6 +32,10 @@ pub const LOCK_BYTES: u64 = 128 << 20;
 pub const KEY_BYTES: u64 = 64 << 10;
 /// Signatures looked at in one bundle; more is an attempt to make the verifier work.
 pub const SIGNATURES: usize = 64;
+/// Identities in one identity file; each is tried on each stanza of a grant.
+pub const IDENTITIES: usize = 64;
+/// log₂ of scrypt's N when a passphrase opens something: 20 is 1 GiB and some seconds, stock `age` writes 18.
+pub const PASSPHRASE_WORK: u8 = 20;
 /// Grants looked at when an identity is tried: customers of one vendor.
 pub const GRANTS: usize = 10_000;
 /// Bytes of a path inside a bundle.
@@ -59,3 +63,20 @@ pub const CHUNK_BYTES: u64 = 16 << 20;
 pub const VOLUME_SIZE: u64 = 4 << 30;
 /// The smallest volume: 64 KiB of plaintext is age's own unit.
 pub const VOLUME_MIN: u64 = 64 << 10;
+/// The smallest `volume-size` a release may ask for: two of age's units, so that a header fits beside one.
+pub const VOLUME_SIZE_MIN: u64 = 128 << 10;
+
+/// YAML nodes in one document: seven for each of the blobs a lock may hold, and as many again for manifests.
+pub const YAML_NODES: usize = 4_000_000;
+/// Anchors and aliases in YAML that people write: a few repeated lists.
+pub const YAML_ALIASES: usize = 1000;
+/// Events that aliases may replay in one YAML document, so that a few bytes cannot stand for gigabytes.
+pub const YAML_REPLAYED: usize = 100_000;
+/// Bytes read from a file at a time: large enough that calls do not count, small enough for many at once.
+pub const PIECE_BYTES: u64 = 256 << 10;
+/// Bytes of a tar's extended header: names of 64 KiB are beyond every filesystem.
+pub const TAR_HEADER_BYTES: u64 = 64 << 10;
+/// Links followed from one entry of a docker archive; old `docker save` needs one.
+pub const ARCHIVE_LINKS: usize = 8;
+/// Images locked at the same time.
+pub const LOCK_PARALLEL: usize = 8;

@@ -3,11 +3,14 @@
 //! Codecs over bytes; knows no network and no path. Manifests are kept as the bytes received, and parsed only to
 //! walk them (image-spec manifest.md, image-index.md; Docker image manifest v2 schema 2).
 
+pub mod config;
 pub mod manifest;
 pub mod media;
+pub mod narrow;
 pub mod platform;
 pub mod reference;
 
+pub use config::Config;
 pub use manifest::{Descriptor, Manifest};
 pub use platform::Platform;
 pub use reference::{Pointer, Reference, Repository};

@@ -9,6 +9,13 @@ use crate::checked::ByteSize;
 use crate::digest::{Blob, Digest};
 use crate::oci::{Platform, Reference};
 
+mod emit;
+mod graph;
+mod read;
+
+pub use graph::{GraphFault, Place};
+pub use read::Error;
+
 /// The lock file's own format.
 pub const FORMAT: u32 = 1;
 
@@ -35,7 +42,7 @@ pub struct Lock {
 }
 
 /// How a payload is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seal {
     /// age files to the release recipient.
@@ -125,3 +132,6 @@ impl LockedBlob {
         Blob { digest: self.digest, size: self.size }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,17 @@
 //! What a vendor declares (`release.yaml`) and what it resolves to (`release.lock`).
+//!
+//! Codecs over bytes: nothing here opens a file, asks a registry or reads a clock.
 
+pub mod check;
 pub mod lock;
+pub mod model;
+pub mod name;
+pub mod origin;
+mod schema;
+pub mod sections;
+pub mod yaml;
+
+pub use model::Release;
+pub use name::Name;
+pub use origin::Origin;
+pub use schema::schema;

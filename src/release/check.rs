@@ -1,0 +1,217 @@
+//! What the shape of `release.yaml` cannot say: ranges, duplicates, and which sections this version carries.
+
+use std::collections::BTreeMap;
+
+use super::model::{Image, Release};
+use super::sections::Chart;
+use super::yaml::{self, At, Hand, Place};
+use crate::limits;
+use crate::oci::Platform;
+use crate::path::{EntryPath, PathError};
+
+/// One thing wrong with a release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{place}: {fault}")]
+pub struct Problem {
+    /// Name of the file.
+    pub file: String,
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub fault: Fault,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A text that must say something does not.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// A text is longer than a file name or a line can bear, or has control characters.
+    #[error("{0} is longer than 200 characters or holds a control character")]
+    Text(&'static str),
+    /// The same thing twice.
+    #[error("{what} {name} stands here a second time; the first is at {first}")]
+    Duplicate {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its normal form.
+        name: String,
+        /// Where it stood first.
+        first: Place,
+    },
+    /// A volume size out of range.
+    #[error(
+        "volume-size is {size} bytes; it can be {} to {} bytes",
+        limits::VOLUME_SIZE_MIN,
+        limits::VOLUME_SIZE
+    )]
+    VolumeSize {
+        /// The size.
+        size: u64,
+    },
+    /// More entries than a bundle can hold.
+    #[error("{what} has {count} entries; at most {} are read", limits::INDEX_ENTRIES)]
+    TooMany {
+        /// The section.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
+    /// A chart that is named in no way or in several.
+    #[error("a chart is named by one of: path; ref and version; repo, name and version")]
+    ChartSource,
+    /// A path in the delivered folder that is not safe on every medium.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A section this version cannot carry.
+    #[error("this version of the program carries images only; {0} would be left out")]
+    NotCarried(&'static str),
+}
+
+/// Why a release is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It does not parse.
+    #[error(transparent)]
+    Yaml(#[from] yaml::Error),
+    /// It parses, and cannot be meant.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Problems(Vec<Problem>),
+}
+
+impl Release {
+    /// Parses and checks `bytes`; `file` is the name problems are reported under.
+    ///
+    /// # Errors
+    /// The first fault of the shape, or every fault of the content.
+    pub fn parse(bytes: &[u8], file: &str) -> Result<Self, Error> {
+        let release: Self = yaml::parse(bytes, file, Hand::Person)?;
+        let faults = release.faults();
+        if faults.is_empty() {
+            return Ok(release);
+        }
+        Err(Error::Problems(with_file(faults, file)))
+    }
+
+    /// What the release declares that cannot be carried yet, to be refused before anything is fetched.
+    #[must_use]
+    pub fn not_carried(&self, file: &str) -> Vec<Problem> {
+        let mut faults: Vec<(Place, Fault)> = [
+            ("charts", self.charts.first().map(|e| e.place)),
+            ("models", self.models.first().map(|e| e.place)),
+            ("files", self.files.first().map(|e| e.place)),
+            ("tools", self.tools.first().map(|e| e.place)),
+            ("license", self.license.as_ref().map(|e| e.place)),
+            ("upgrade", self.upgrade.as_ref().map(|e| e.place)),
+            ("install", self.install.as_ref().map(|e| e.place)),
+        ]
+        .into_iter()
+        .filter_map(|(section, place)| place.map(|place| (place, Fault::NotCarried(section))))
+        .collect();
+        faults.extend(
+            self.images
+                .iter()
+                .filter(|image| image.value.verify.is_some())
+                .map(|image| (image.place, Fault::NotCarried("an image's \"verify\""))),
+        );
+        with_file(faults, file)
+    }
+
+    fn faults(&self) -> Vec<(Place, Fault)> {
+        let mut faults = Vec::new();
+        if self.vendor.value.trim().is_empty() {
+            faults.push((self.vendor.place, Fault::Empty("vendor")));
+        } else if self.vendor.value.chars().count() > 200 || self.vendor.value.chars().any(char::is_control) {
+            faults.push((self.vendor.place, Fault::Text("vendor")));
+        }
+        let size = self.volume_size.value.0;
+        if !(limits::VOLUME_SIZE_MIN..=limits::VOLUME_SIZE).contains(&size) {
+            faults.push((self.volume_size.place, Fault::VolumeSize { size }));
+        }
+        if let Some(platforms) = &self.platforms {
+            platform_faults(&platforms.value, platforms.place, &mut faults);
+        }
+        let top = Place { line: 1, column: 1 };
+        for (what, count) in [
+            ("images", self.images.len()),
+            ("charts", self.charts.len()),
+            ("models", self.models.len()),
+            ("files", self.files.len()),
+            ("tools", self.tools.len()),
+        ] {
+            if count > limits::INDEX_ENTRIES {
+                faults.push((top, Fault::TooMany { what, count }));
+            }
+        }
+        image_faults(&self.images, &mut faults);
+        for chart in &self.charts {
+            chart_faults(chart, &mut faults);
+        }
+        duplicates("model", self.models.iter().map(|m| (m.place, m.value.name.to_string())), &mut faults);
+        let tools =
+            self.tools.iter().map(|t| (t.place, format!("{} for {}", t.value.name, t.value.platform)));
+        duplicates("tool", tools, &mut faults);
+        duplicates("file", self.files.iter().map(|f| (f.place, f.value.to.clone())), &mut faults);
+        for file in &self.files {
+            if file.value.from.is_empty() {
+                faults.push((file.place, Fault::Empty("the path a file is read from")));
+            }
+            let to = &file.value.to;
+            if let Err(error) = to.strip_suffix('/').unwrap_or(to).parse::<EntryPath>() {
+                faults.push((file.place, Fault::Path(error)));
+            }
+        }
+        faults
+    }
+}
+
+fn with_file(faults: Vec<(Place, Fault)>, file: &str) -> Vec<Problem> {
+    faults.into_iter().map(|(place, fault)| Problem { file: file.to_owned(), place, fault }).collect()
+}
+
+fn platform_faults(platforms: &[Platform], place: Place, faults: &mut Vec<(Place, Fault)>) {
+    if platforms.is_empty() {
+        faults.push((place, Fault::Empty("platforms")));
+    }
+    duplicates("platform", platforms.iter().map(|p| (place, p.to_string())), faults);
+}
+
+fn image_faults(images: &[At<Image>], faults: &mut Vec<(Place, Fault)>) {
+    duplicates("image", images.iter().map(|i| (i.place, i.value.reference.to_string())), faults);
+    for image in images {
+        if let Some(platforms) = &image.value.platforms {
+            platform_faults(platforms, image.place, faults);
+        }
+    }
+}
+
+fn chart_faults(chart: &At<Chart>, faults: &mut Vec<(Place, Fault)>) {
+    let Chart { path, reference, repo, name, version, ignore_images, .. } = &chart.value;
+    let by_path = path.is_some() && reference.is_none() && repo.is_none() && name.is_none();
+    let by_reference = path.is_none() && reference.is_some() && repo.is_none() && version.is_some();
+    let by_repo =
+        path.is_none() && reference.is_none() && repo.is_some() && name.is_some() && version.is_some();
+    if !(by_path || by_reference || by_repo) {
+        faults.push((chart.place, Fault::ChartSource));
+    }
+    if ignore_images.iter().any(|ignored| ignored.reason.trim().is_empty()) {
+        faults.push((chart.place, Fault::Empty("the reason of an ignored image")));
+    }
+}
+
+fn duplicates(
+    what: &'static str,
+    names: impl Iterator<Item = (Place, String)>,
+    faults: &mut Vec<(Place, Fault)>,
+) {
+    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+    for (place, name) in names {
+        match seen.get(&name) {
+            Some(first) => faults.push((place, Fault::Duplicate { what, name, first: *first })),
+            None => {
+                seen.insert(name, place);
+            }
+        }
+    }
+}

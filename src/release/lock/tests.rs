@@ -1,0 +1,148 @@
+//! The lock's text and its proof.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn blob(n: usize, media_type: &str) -> LockedBlob {
+    LockedBlob { digest: Digest::of(&n.to_le_bytes()), size: n as u64, media_type: media_type.to_owned() }
+}
+
+fn image_manifest(n: usize, layers: Vec<LockedBlob>) -> LockedManifest {
+    LockedManifest {
+        digest: Digest::of(format!("manifest {n}").as_bytes()),
+        size: 700,
+        media_type: crate::oci::media::OCI_MANIFEST.to_owned(),
+        platform: Some("linux/amd64".parse().unwrap()),
+        inline: None,
+        config: Some(blob(n, crate::oci::media::OCI_CONFIG)),
+        layers,
+        children: Vec::new(),
+    }
+}
+
+fn index(n: usize, children: Vec<Digest>) -> LockedManifest {
+    LockedManifest {
+        digest: Digest::of(format!("index {n}").as_bytes()),
+        size: 900,
+        media_type: crate::oci::media::OCI_INDEX.to_owned(),
+        platform: None,
+        inline: None,
+        config: None,
+        layers: Vec::new(),
+        children,
+    }
+}
+
+fn lock(images: Vec<LockedImage>) -> Lock {
+    Lock {
+        format: FORMAT,
+        release: Digest::of(b"release"),
+        name: "demo".to_owned(),
+        version: "1.2.0-rc.1+build.5".parse().unwrap(),
+        vendor: "Ünïcode \"& Söhne\\ \u{2028}\u{1f98a}: #1".to_owned(),
+        seal: Seal::Age,
+        volume_size: ByteSize(4 << 30),
+        images,
+    }
+}
+
+fn image(name: &str, manifests: Vec<LockedManifest>) -> LockedImage {
+    LockedImage {
+        reference: name.parse().unwrap(),
+        from: None,
+        original: None,
+        platforms: vec!["linux/amd64".parse().unwrap()],
+        manifests,
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let child = image_manifest(1, vec![blob(7, "application/odd, type"), blob(7, "application/odd, type")]);
+    let root = index(1, vec![child.digest]);
+    let mut made = image_manifest(2, vec![]);
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}","digest":"{}","size":2}},"layers":[]}}"#,
+        crate::oci::media::OCI_MANIFEST,
+        crate::oci::media::OCI_CONFIG,
+        Digest::of(&2usize.to_le_bytes())
+    );
+    made.digest = Digest::of(text.as_bytes());
+    made.size = text.len() as u64;
+    made.inline = Some(text);
+    let mut second = image("127.0.0.1:5000/b:v1", vec![made]);
+    second.from = Some("docker-archive:a b.tar:null".to_owned());
+    second.original = Some(Digest::of(b"original"));
+    let lock = lock(vec![image("a/a:v1", vec![child, root]), second]);
+    let rendered = lock.render();
+    assert_eq!(Lock::parse(rendered.as_bytes(), "release.lock").unwrap(), lock, "{rendered}");
+    assert_eq!(lock.render(), rendered);
+    assert_eq!(rendered.matches("media-type: \"application/odd, type\"}\n").count(), 2);
+}
+
+#[test]
+fn a_higher_format_is_named_whatever_else_it_holds() {
+    let text = lock(vec![]).render().replace("format: 1", "format: 7") + "novelty: {a: 1}\n";
+    assert_eq!(
+        Lock::parse(text.as_bytes(), "release.lock").unwrap_err(),
+        Error::Format { file: "release.lock".into(), format: 7 }
+    );
+}
+
+#[test]
+fn broken_graphs_are_named() {
+    let child = image_manifest(1, vec![blob(7, "x/y")]);
+    let missing = index(1, vec![Digest::of(b"nowhere")]);
+    let mut itself = index(1, vec![]);
+    itself.children.push(itself.digest);
+    let parent = index(1, vec![child.digest]);
+    let mut other_size = image_manifest(2, vec![blob(7, "x/y")]);
+    other_size.layers[0].size += 1;
+    let mut lying = child.clone();
+    lying.inline = Some("{}".into());
+    let mut odd = child.clone();
+    odd.media_type = "text/plain".into();
+    let mut both = child.clone();
+    both.children.push(child.digest);
+    let cases: Vec<(&str, Vec<LockedManifest>)> = vec![
+        ("has no manifest", vec![]),
+        ("does not come before", vec![missing]),
+        ("does not come before", vec![itself]),
+        ("does not come before", vec![parent.clone(), child.clone()]),
+        ("twice", vec![child.clone(), child.clone()]),
+        ("not reached", vec![child.clone(), image_manifest(3, vec![])]),
+        (
+            "bytes here and",
+            vec![child.clone(), other_size.clone(), { index(2, vec![child.digest, other_size.digest]) }],
+        ),
+        ("inline bytes", vec![lying]),
+        ("media type", vec![odd]),
+        ("does not come before", vec![both]),
+    ];
+    for (reason, manifests) in cases {
+        let fault = lock(vec![image("a/a:v1", manifests)]).validate().unwrap_err().to_string();
+        assert!(fault.contains(reason), "{fault} should say {reason}");
+    }
+    let twice = lock(vec![image("a/a:v1", vec![child.clone()]), image("a/a:v1", vec![child])]);
+    assert!(matches!(twice.validate(), Err(GraphFault::DuplicateImage(_))));
+}
+
+#[test]
+fn a_hundred_thousand_blobs_are_read_in_seconds() {
+    let images = (0..1000)
+        .map(|n| {
+            let layers =
+                (0..98).map(|m| blob(1000 + n * 98 + m, crate::oci::media::OCI_LAYER_GZIP)).collect();
+            image(&format!("host.io/a{n}:v1"), vec![image_manifest(n, layers)])
+        })
+        .collect();
+    let lock = lock(images);
+    let text = lock.render();
+    let start = std::time::Instant::now();
+    let read = Lock::parse(text.as_bytes(), "release.lock").unwrap();
+    let elapsed = start.elapsed();
+    assert_eq!(read, lock);
+    // The tests are not optimised fully and share the machine: ten times the target still shows a quadratic.
+    assert!(elapsed.as_secs() < 20, "{elapsed:?}");
+    println!("{} bytes of lock in {elapsed:?}", text.len());
+}

@@ -1,0 +1,154 @@
+//! Where images are read from: registries, OCI layouts, docker archives.
+//!
+//! Each is an [`Images`]: it gives manifests by name or digest, and blobs as a [`Source`]. What it gives is checked against digests by
+//! whoever asked. No path comes from content: blobs are found by digest, archives are read at offsets and never unpacked.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::digest::{Blob, Digest, Hasher};
+use crate::oci::Reference;
+use crate::release::Origin;
+use crate::store::{Pieces as _, Source};
+
+mod archive;
+mod error;
+mod file;
+mod layout;
+mod names;
+mod resolve;
+
+pub use archive::Archive;
+pub use error::Error;
+pub use layout::Layout;
+pub use resolve::{Resolved, Wish, resolve};
+
+/// A manifest as its source gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What the source says they are, where it says.
+    pub media_type: Option<String>,
+    /// What the source says their digest is; checked by [`resolve`].
+    pub digest: Digest,
+    /// Whether the source made them, so that nobody else has them.
+    pub made: bool,
+}
+
+/// Which image of a place.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The name in a layout or archive, where the origin states one.
+    pub tag: Option<&'a str>,
+    /// The reference: what a registry is asked for, and what is looked for in a place with several images and no tag.
+    pub reference: &'a Reference,
+}
+
+/// A place images are read from.
+pub trait Images: Source {
+    /// The manifest or index that a name stands for.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`] with the names there are, or what reading met.
+    fn root(&self, named: &Named<'_>) -> Result<RawManifest, Error>;
+
+    /// The manifest that `blob` names by content.
+    ///
+    /// # Errors
+    /// What reading met.
+    fn manifest(&self, blob: &Blob) -> Result<RawManifest, Error>;
+}
+
+/// Opens the places of a release, each file or folder once.
+pub struct Sources<R> {
+    base: PathBuf,
+    registry: R,
+    opened: Mutex<HashMap<PathBuf, Arc<dyn Images>>>,
+}
+
+/// An image's source and the name it has there.
+pub struct Opened {
+    /// The source.
+    pub images: Arc<dyn Images>,
+    reference: Reference,
+    tag: Option<String>,
+}
+
+impl Opened {
+    /// What to ask the source for.
+    #[must_use]
+    pub fn named(&self) -> Named<'_> {
+        Named { tag: self.tag.as_deref(), reference: &self.reference }
+    }
+}
+
+impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
+    /// Sources of a release whose relative paths start at `base`, its folder. `registry` gives the repository of a reference.
+    #[must_use]
+    pub fn new(base: &Path, registry: R) -> Self {
+        Self { base: base.to_path_buf(), registry, opened: Mutex::default() }
+    }
+
+    /// The source of the image `reference`, which is read from `from` where that is stated.
+    ///
+    /// # Errors
+    /// A layout or archive that cannot be opened.
+    pub fn open(&self, reference: &Reference, from: Option<&Origin>) -> Result<Opened, Error> {
+        let opened = |images: Arc<dyn Images>, reference: &Reference, tag: &Option<String>| Opened {
+            images,
+            reference: reference.clone(),
+            tag: tag.clone(),
+        };
+        match from {
+            None => Ok(opened((self.registry)(reference), reference, &None)),
+            Some(Origin::Registry(other)) => Ok(opened((self.registry)(other), other, &None)),
+            Some(Origin::Layout { path, tag }) => {
+                let images = self.once(path, |path| Ok(Arc::new(Layout::open(path)?)))?;
+                Ok(opened(images, reference, tag))
+            }
+            Some(Origin::Archive { path, tag }) => {
+                let images = self.once(path, |path| Ok(Arc::new(Archive::open(path)?)))?;
+                Ok(opened(images, reference, tag))
+            }
+        }
+    }
+
+    fn once(
+        &self,
+        path: &Path,
+        open: impl Fn(&Path) -> Result<Arc<dyn Images>, Error>,
+    ) -> Result<Arc<dyn Images>, Error> {
+        let path = self.base.join(path);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(images) = opened.get(&path) {
+            return Ok(Arc::clone(images));
+        }
+        let images = open(&path)?;
+        opened.insert(path, Arc::clone(&images));
+        Ok(images)
+    }
+}
+
+/// The whole of a small blob, proved to be it.
+fn read_small(source: &(impl Source + ?Sized), blob: &Blob, limit: u64) -> Result<Vec<u8>, Error> {
+    if blob.size > limit {
+        return Err(Error::TooLarge { blob: *blob, limit });
+    }
+    let mut bytes = Vec::new();
+    let mut hasher = Hasher::new();
+    let mut pieces = source.open(blob, 0)?;
+    while let Some(piece) = pieces.next()? {
+        hasher.update(&piece);
+        if hasher.length() > blob.size {
+            break;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let got = hasher.finish_blob();
+    if got != *blob {
+        return Err(Error::Wrong { wanted: *blob, got });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,264 @@
+//! From an image of a release to its pinned form: every manifest read, every blob named.
+
+use std::collections::HashMap;
+
+use super::{Error, Images, Named, RawManifest, read_small};
+use crate::digest::{Blob, Digest};
+use crate::limits;
+use crate::oci::narrow::{self, Child, Narrowed};
+use crate::oci::{Config, Descriptor, Manifest, Platform, Reference, media};
+use crate::release::Origin;
+use crate::release::lock::{LockedBlob, LockedImage, LockedManifest};
+
+/// What is wanted of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The name it is delivered by.
+    pub reference: &'a Reference,
+    /// Where it is read, when not under that name.
+    pub from: Option<&'a Origin>,
+    /// Its name there.
+    pub named: Named<'a>,
+    /// The platforms it must have and is narrowed to; `None` for whatever it has.
+    pub platforms: Option<&'a [Platform]>,
+    /// The same image as locked before, to be kept where nothing changed.
+    pub previous: Option<&'a LockedImage>,
+}
+
+/// An image resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Pinned.
+    pub image: LockedImage,
+    /// Attestations that have no place once the image is narrowed to one platform.
+    pub left_behind: Vec<Digest>,
+}
+
+/// Resolves one image. Reads the root, the manifests that are carried and, where a platform is stated nowhere else, a
+/// configuration; layers are not read.
+///
+/// # Errors
+/// [`Error`]: nothing is left out of an image without being named.
+pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> {
+    let root = images.root(&wish.named)?;
+    let root_blob = proved(&root, None)?;
+    let pins = [wish.reference.digest(), wish.named.reference.digest()];
+    if let Some(pinned) = pins.into_iter().flatten().find(|pinned| *pinned != root.digest) {
+        return Err(Error::Pinned { pinned, got: root.digest });
+    }
+    let (manifest, media_type) = parse(&root, root.media_type.as_deref())?;
+    let found = Found { blob: root_blob, media_type, raw: root };
+    let mut walk = Walk { images, wish, manifests: Vec::new(), places: HashMap::new() };
+    match manifest {
+        Manifest::Image { ref config, .. } => {
+            let kept = wish.keep(found.blob.digest, None);
+            let platform = match kept.as_ref().and_then(LockedImage::root) {
+                Some(root) => root.platform.clone(),
+                None => walk.platform(config)?,
+            };
+            if let Some(wanted) = wish.platforms
+                && media::is_config(&config.media_type)
+            {
+                let has: Vec<Platform> = platform.iter().cloned().collect();
+                narrow::require(wanted, &has)?;
+            }
+            if let Some(image) = kept {
+                return Ok(Resolved { image, left_behind: Vec::new() });
+            }
+            walk.add(found, &manifest, platform)?;
+            Ok(walk.finish(None, Vec::new()))
+        }
+        Manifest::Index { ref manifests, .. } => walk.index(found, manifests),
+    }
+}
+
+impl Wish<'_> {
+    /// The image as locked before, if it is the same and its root is still `root`.
+    fn keep(&self, root: Digest, original: Option<Digest>) -> Option<LockedImage> {
+        let same = |image: &&LockedImage| {
+            image.reference == *self.reference
+                && image.from == self.from.map(ToString::to_string)
+                && image.original == original
+                && image.root().is_some_and(|manifest| manifest.digest == root)
+        };
+        self.previous.filter(same).cloned()
+    }
+}
+
+/// A manifest that has been read and proved.
+struct Found {
+    blob: Blob,
+    media_type: String,
+    raw: RawManifest,
+}
+
+struct Walk<'a> {
+    images: &'a dyn Images,
+    wish: &'a Wish<'a>,
+    /// Children first.
+    manifests: Vec<LockedManifest>,
+    /// Where in `manifests` each is.
+    places: HashMap<Digest, usize>,
+}
+
+impl Walk<'_> {
+    fn index(mut self, found: Found, descriptors: &[Descriptor]) -> Result<Resolved, Error> {
+        let wish = self.wish;
+        let mut children: Vec<Child> = descriptors.iter().map(Child::new).collect();
+        let narrowed = match wish.platforms {
+            None => Narrowed::Whole,
+            Some(wanted) => {
+                self.learn_platforms(&mut children)?;
+                narrow::narrow(&found.raw.bytes, &children, wanted)?
+            }
+        };
+        let original = Some(found.blob.digest);
+        match narrowed {
+            Narrowed::Whole => {
+                if let Some(image) = wish.keep(found.blob.digest, None) {
+                    return Ok(Resolved { image, left_behind: Vec::new() });
+                }
+                let manifest = Manifest::Index { manifests: descriptors.to_vec(), subject: None };
+                self.add_children(&children, 1)?;
+                self.add(found, &manifest, None)?;
+                Ok(self.finish(None, Vec::new()))
+            }
+            Narrowed::One { child, left_behind } => {
+                let child = &children[child];
+                if let Some(image) = wish.keep(child.descriptor.digest, original) {
+                    return Ok(Resolved { image, left_behind });
+                }
+                self.descend(child, 1)?;
+                Ok(self.finish(original, left_behind))
+            }
+            Narrowed::Fewer { children: places, bytes, blob } => {
+                if let Some(image) = wish.keep(blob.digest, original) {
+                    return Ok(Resolved { image, left_behind: Vec::new() });
+                }
+                let kept: Vec<Child> = places.iter().map(|place| children[*place].clone()).collect();
+                self.add_children(&kept, 1)?;
+                let manifest = Manifest::Index {
+                    manifests: kept.into_iter().map(|child| child.descriptor).collect(),
+                    subject: None,
+                };
+                let raw = RawManifest { bytes, media_type: None, digest: blob.digest, made: true };
+                self.add(Found { blob, media_type: found.media_type, raw }, &manifest, None)?;
+                Ok(self.finish(original, Vec::new()))
+            }
+        }
+    }
+
+    /// Asks the configurations of children whose descriptors name no platform.
+    fn learn_platforms(&self, children: &mut [Child]) -> Result<(), Error> {
+        for child in children {
+            let silent = child.descriptor.platform.is_none() && child.attests().is_none();
+            if child.platform.is_some() || !silent || !media::is_manifest(&child.descriptor.media_type) {
+                continue;
+            }
+            let raw = self.images.manifest(&child.descriptor.blob())?;
+            proved(&raw, Some(child.descriptor.blob()))?;
+            if let (Manifest::Image { config, .. }, _) = parse(&raw, Some(&child.descriptor.media_type))? {
+                child.platform = self.platform(&config)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The platform an image's configuration states; `None` for what is not an image.
+    fn platform(&self, config: &Descriptor) -> Result<Option<Platform>, Error> {
+        if !media::is_config(&config.media_type) {
+            return Ok(None);
+        }
+        let bytes = read_small(self.images, &config.blob(), limits::CONFIG_BYTES)?;
+        let parsed = Config::parse(&bytes);
+        Ok(parsed.map_err(|source| Error::Config { digest: config.digest, source })?.platform)
+    }
+
+    fn add_children(&mut self, children: &[Child], depth: usize) -> Result<(), Error> {
+        children.iter().try_for_each(|child| self.descend(child, depth))
+    }
+
+    /// Reads a child and all below it.
+    fn descend(&mut self, child: &Child, depth: usize) -> Result<(), Error> {
+        if depth > limits::GRAPH_DEPTH {
+            return Err(Error::Depth);
+        }
+        let wanted = child.descriptor.blob();
+        if let Some(place) = self.places.get(&wanted.digest) {
+            let got = self.manifests[*place].blob();
+            return if got == wanted { Ok(()) } else { Err(Error::Wrong { wanted, got }) };
+        }
+        let raw = self.images.manifest(&wanted)?;
+        proved(&raw, Some(wanted))?;
+        let (manifest, media_type) = parse(&raw, Some(&child.descriptor.media_type))?;
+        if let Manifest::Index { manifests, .. } = &manifest {
+            let below: Vec<Child> = manifests.iter().map(Child::new).collect();
+            self.add_children(&below, depth + 1)?;
+        }
+        self.add(Found { blob: wanted, media_type, raw }, &manifest, child.platform.clone())
+    }
+
+    fn add(&mut self, found: Found, manifest: &Manifest, platform: Option<Platform>) -> Result<(), Error> {
+        if self.manifests.len() >= limits::INDEX_ENTRIES {
+            return Err(Error::TooMany);
+        }
+        let digest = found.blob.digest;
+        let inline = match found.raw.made {
+            true => Some(String::from_utf8(found.raw.bytes).map_err(|_| Error::Text(digest))?),
+            false => None,
+        };
+        let locked = |descriptor: &Descriptor| LockedBlob {
+            digest: descriptor.digest,
+            size: descriptor.size,
+            media_type: descriptor.media_type.clone(),
+        };
+        let (config, layers, children) = match manifest {
+            Manifest::Image { config, layers, .. } => {
+                (Some(locked(config)), layers.iter().map(locked).collect(), Vec::new())
+            }
+            Manifest::Index { manifests, .. } => {
+                (None, Vec::new(), manifests.iter().map(|child| child.digest).collect())
+            }
+        };
+        self.places.insert(digest, self.manifests.len());
+        self.manifests.push(LockedManifest {
+            digest,
+            size: found.blob.size,
+            media_type: found.media_type,
+            platform,
+            inline,
+            config,
+            layers,
+            children,
+        });
+        Ok(())
+    }
+
+    fn finish(self, original: Option<Digest>, left_behind: Vec<Digest>) -> Resolved {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in self.manifests.iter().filter_map(|manifest| manifest.platform.as_ref()) {
+            if !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        let image = LockedImage {
+            reference: self.wish.reference.clone(),
+            from: self.wish.from.map(ToString::to_string),
+            original,
+            platforms,
+            manifests: self.manifests,
+        };
+        Resolved { image, left_behind }
+    }
+}
+
+/// Proves that `raw` is what it says, and what was asked for.
+fn proved(raw: &RawManifest, wanted: Option<Blob>) -> Result<Blob, Error> {
+    let got = Blob { digest: Digest::of(&raw.bytes), size: raw.bytes.len() as u64 };
+    let wanted = wanted.unwrap_or(Blob { digest: raw.digest, size: got.size });
+    if got == wanted { Ok(got) } else { Err(Error::Wrong { wanted, got }) }
+}
+
+fn parse(raw: &RawManifest, media_type: Option<&str>) -> Result<(Manifest, String), Error> {
+    Manifest::parse(&raw.bytes, media_type).map_err(|source| Error::Manifest { digest: raw.digest, source })
+}
