@@ -1,11 +1,14 @@
 //! `bundle`: releases for places without internet, as one signed, sealed folder.
+pub mod bundle;
 pub mod checked;
 pub mod digest;
 pub mod limits;
 pub mod oci;
+pub mod ops;
 pub mod path;
 pub mod progress;
 pub mod registry;
 pub mod release;
 pub mod sources;
 pub mod store;
+pub mod sys;

@@ -32,6 +32,10 @@ pub const LOCK_BYTES: u64 = 128 << 20;
 pub const KEY_BYTES: u64 = 64 << 10;
 /// Signatures looked at in one bundle; more is an attempt to make the verifier work.
 pub const SIGNATURES: usize = 64;
+/// Identities in one identity file; each is tried on each stanza of a grant.
+pub const IDENTITIES: usize = 64;
+/// log₂ of scrypt's N when a passphrase opens something: 20 is 1 GiB and some seconds, stock `age` writes 18.
+pub const PASSPHRASE_WORK: u8 = 20;
 /// Grants looked at when an identity is tried: customers of one vendor.
 pub const GRANTS: usize = 10_000;
 /// Bytes of a path inside a bundle.

@@ -1,1 +1,6 @@
-//! The suite.
+//! The suite: the product against the programs people already have.
+
+#[path = "cases"]
+mod cases {
+    mod signing;
+}

@@ -1,0 +1,5 @@
+//! Verbs: each opens what it needs, decides, carries it out and returns a report. Prints nothing.
+
+pub mod keygen;
+pub mod keys;
+pub mod trust;

@@ -1,0 +1,285 @@
+//! Files: the one bounded reader, the one reader of private keys, and the one atomic writer.
+//!
+//! What is written appears whole or not at all, and survives a power cut once it has appeared.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use super::random::{self, RandomError};
+
+/// Mode of a file that only its owner may read: private keys.
+pub const PRIVATE: u32 = 0o600;
+/// Mode of any other file, before the umask.
+pub const PUBLIC: u32 = 0o644;
+
+/// A fault of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Longer than it may be.
+    #[error("{path}: more than {limit} bytes", path = path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// There already.
+    #[error("{path}: exists", path = path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A private key that others may read.
+    #[error("{path}: a private key that others may read (mode {mode:04o})", path = path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A path that cannot name a file.
+    #[error("\"{path}\" does not name a file", path = path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No randomness for a temporary name.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+impl Error {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// The whole of a file of at most `max` bytes.
+pub fn read_limited(path: &Path, max: u64) -> Result<Vec<u8>, Error> {
+    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+    let mut bytes = Vec::new();
+    read_open(&file, path, max, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The whole of a private key's file of at most `max` bytes, wiped when dropped. Refused when its group or others have any
+/// permission on it.
+pub fn read_private(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+    // Asked of the open file, not of the path, which may by then name another.
+    let facts = file.metadata().map_err(|source| Error::io(path, source))?;
+    let mode = facts.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Error::Exposed { path: path.to_owned(), mode });
+    }
+    let room = usize::try_from(facts.len().min(max)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    read_open(&file, path, max, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_open(file: &File, path: &Path, max: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let read =
+        file.take(max.saturating_add(1)).read_to_end(bytes).map_err(|source| Error::io(path, source))?;
+    if read as u64 > max {
+        return Err(Error::TooLong { path: path.to_owned(), limit: max });
+    }
+    Ok(())
+}
+
+/// Writes a whole file, in place of one that may be there.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let mut draft = Draft::begin(path, mode)?;
+    draft.write_all(bytes).map_err(|source| Error::io(path, source))?;
+    draft.replace()
+}
+
+/// Writes a whole file where none is; an error when one is.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let mut draft = Draft::begin(path, mode)?;
+    draft.write_all(bytes).map_err(|source| Error::io(path, source))?;
+    draft.create()
+}
+
+/// A file being written under a temporary name in its destination folder. Finished by [`Draft::replace`] or
+/// [`Draft::create`]; dropped before that, it is gone.
+#[derive(Debug)]
+pub struct Draft {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    placed: bool,
+}
+
+impl Draft {
+    /// Begins a file that will be `target`, with permission bits `mode` less the umask.
+    pub fn begin(target: &Path, mode: u32) -> Result<Self, Error> {
+        let no_name = || Error::NoName { path: target.to_owned() };
+        let name = target.file_name().ok_or_else(no_name)?;
+        if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(no_name());
+        }
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.part", hex::encode(*random::bytes::<6>()?)));
+        let temporary = target.with_file_name(hidden);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)
+            .map_err(|source| Error::io(&temporary, source))?;
+        Ok(Self { file, temporary, target: target.to_owned(), placed: false })
+    }
+
+    /// Puts it in its place, over what may be there.
+    pub fn replace(mut self) -> Result<(), Error> {
+        self.sync()?;
+        std::fs::rename(&self.temporary, &self.target).map_err(|source| Error::io(&self.target, source))?;
+        self.placed = true;
+        self.sync_folder()
+    }
+
+    /// Puts it in its place; an error when something is there.
+    pub fn create(mut self) -> Result<(), Error> {
+        self.sync()?;
+        match renameat_with(CWD, &self.temporary, CWD, &self.target, RenameFlags::NOREPLACE) {
+            Ok(()) => self.placed = true,
+            // Filesystems that cannot rename so (NFS, some FUSE) can link, which does not replace either; Drop takes the first name away.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                std::fs::hard_link(&self.temporary, &self.target).map_err(|source| self.refused(source))?;
+            }
+            Err(errno) => return Err(self.refused(errno.into())),
+        }
+        self.sync_folder()
+    }
+
+    fn refused(&self, source: io::Error) -> Error {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            return Error::Exists { path: self.target.clone() };
+        }
+        Error::io(&self.target, source)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(|source| Error::io(&self.temporary, source))
+    }
+
+    /// Makes the new name itself durable.
+    fn sync_folder(&self) -> Result<(), Error> {
+        sync_folder_of(&self.target)
+    }
+}
+
+/// Makes what changed in the folder of `path` (names that came, went or moved) durable.
+pub fn sync_folder_of(path: &Path) -> Result<(), Error> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| Error::io(folder, source))
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Nothing can be done when this fails, and the name says what the file is.
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_with_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        create(&path, b"one", PRIVATE).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(create(&path, b"two", PRIVATE), Err(Error::Exists { .. })));
+        assert_eq!(read_limited(&path, 3).unwrap(), b"one");
+        write(&path, b"three", PRIVATE).unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"three");
+        assert_eq!(names(folder.path()), ["k"]);
+    }
+
+    #[test]
+    fn a_draft_that_is_dropped_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut draft = Draft::begin(&folder.path().join("x"), PUBLIC).unwrap();
+        draft.write_all(b"half").unwrap();
+        assert_eq!(names(folder.path()).len(), 1);
+        drop(draft);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn exactly_at_the_limit_is_read_and_one_past_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write(&path, b"12345", PUBLIC).unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        assert!(matches!(read_limited(&path, 4), Err(Error::TooLong { limit: 4, .. })));
+        assert!(matches!(read_limited(&folder.path().join("y"), 4), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn a_private_key_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        write(&path, b"key", PRIVATE).unwrap();
+        assert_eq!(read_private(&path, 3).unwrap().as_slice(), b"key");
+        for mode in [0o640, 0o604, 0o620, 0o644, 0o610] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_private(&path, 3).unwrap_err();
+            assert!(matches!(error, Error::Exposed { mode: got, .. } if got == mode), "{mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_names_no_file_is_refused() {
+        for bad in ["/", "..", "a/"] {
+            assert!(matches!(Draft::begin(Path::new(bad), PUBLIC), Err(Error::NoName { .. })), "{bad}");
+        }
+    }
+}

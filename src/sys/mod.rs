@@ -1,0 +1,5 @@
+//! The machine: files, the clock, randomness. The only modules that ask the system for them.
+
+pub mod clock;
+pub mod fs;
+pub mod random;
