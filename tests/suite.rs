@@ -2,5 +2,7 @@
 
 #[path = "cases"]
 mod cases {
+    mod lock;
+    mod release;
     mod signing;
 }

@@ -2,4 +2,5 @@
 
 pub mod keygen;
 pub mod keys;
+pub mod lock;
 pub mod trust;
