@@ -2,6 +2,7 @@
 
 #[path = "cases"]
 mod cases {
+    mod archive;
     mod lock;
     mod release;
     mod signing;
