@@ -6,6 +6,7 @@ pub mod limits;
 pub mod oci;
 pub mod ops;
 pub mod path;
+pub mod plan;
 pub mod progress;
 pub mod registry;
 pub mod release;

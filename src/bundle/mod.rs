@@ -1,4 +1,16 @@
-//! The bundle on disk, format 1, as codecs over bytes. Knows no path, clock or terminal.
+//! Format 1: the bundle on disk, as codecs over bytes.
+//!
+//! `docs/format.md` is the specification. Knows no path, no clock and no network; what is parsed here comes from a medium that
+//! anyone may have written to, and is held to `limits`.
 
+pub mod canonical;
+pub mod geometry;
 pub mod grant;
+pub mod index;
+pub mod seal;
 pub mod sums;
+pub mod tar;
+
+pub use geometry::Geometry;
+pub use index::Index;
+pub use seal::ReleaseKey;

@@ -53,6 +53,39 @@ pub enum Error {
         /// One past the last.
         to: u64,
     },
+    /// A volume ends before it should.
+    #[error("volume {volume} has {got} bytes of {wanted}")]
+    Truncated {
+        /// File name of the volume.
+        volume: String,
+        /// Bytes it should have.
+        wanted: u64,
+        /// Bytes it has.
+        got: u64,
+    },
+    /// A sealed volume, and no key to open it.
+    #[error("volume {volume} is sealed and no release key was given")]
+    Sealed {
+        /// File name of the volume.
+        volume: String,
+    },
+    /// A volume sealed under the key of another release.
+    #[error("volume {volume} was sealed for another release key")]
+    WrongKey {
+        /// File name of the volume.
+        volume: String,
+    },
+    /// What is sealed now differs from what was sealed before at the same place under the same key.
+    #[error("volume {volume} holds other bytes at {at} than the ones that come now")]
+    Resealed {
+        /// File name of the volume.
+        volume: String,
+        /// Byte of the file.
+        at: u64,
+    },
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] crate::bundle::seal::SealError),
     /// A registry failed.
     #[error(transparent)]
     Registry(#[from] crate::registry::Error),

@@ -8,6 +8,9 @@ use bytes::Bytes;
 use crate::digest::Blob;
 
 mod error;
+pub mod resume;
+pub mod volumes;
+pub mod writer;
 
 pub use error::Error;
 

@@ -1,1 +1,6 @@
-//! Tasks.
+//! What the demo, the tests and the benchmarks share: a registry that runs inside the process, and small real images.
+//!
+//! Knows nothing of the product: it must stay a stranger to what it tests.
+
+pub mod images;
+pub mod registry;

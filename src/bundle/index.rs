@@ -1,0 +1,338 @@
+//! `bundle.json`: the signed table of contents.
+//!
+//! 02-format "Index". The text is canonical: keys sorted, no floats, LF, one trailing newline, one line for each blob so that it can be
+//! read and compared with ordinary tools. Reading checks every claim that later arithmetic stands on; an [`Index`] that
+//! exists is one whose blobs lie inside the payload, in order, without overlap.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::geometry::{Geometry, GeometryError};
+use crate::bundle::{canonical, tar};
+use crate::digest::{Blob, Digest, DigestError};
+use crate::limits;
+use crate::oci::{Platform, Reference};
+use crate::path::EntryPath;
+use crate::release::lock::Seal;
+
+/// The version of the format this program writes, and the highest it reads.
+pub const FORMAT: u64 = 1;
+/// The first version of this program that reads [`FORMAT`].
+pub const READER: &str = "0.1.0";
+
+/// The table of contents. Field order is the sorted order of the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Every blob of the payload, in payload order.
+    pub blobs: Vec<IndexBlob>,
+    /// [`FORMAT`].
+    pub format: u64,
+    /// Every image, in the order of the release.
+    pub images: Vec<IndexImage>,
+    /// Whether it stands alone.
+    pub kind: Kind,
+    /// SHA-256 of the `release.lock` it was built from.
+    pub lock: Digest,
+    /// The payload as a whole.
+    pub payload: Payload,
+    /// The first version of the program that reads this format.
+    pub reader: semver::Version,
+    /// What is delivered.
+    pub release: Release,
+    /// The volume files, in payload order.
+    pub volumes: Vec<Volume>,
+}
+
+/// Whether a bundle stands alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It holds all it needs.
+    Full,
+}
+
+/// One blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexBlob {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its media type, where it was first met.
+    pub media_type: String,
+    /// Its first byte in the payload.
+    pub offset: u64,
+    /// How many bytes.
+    pub size: u64,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexImage {
+    /// Digest of its root manifest, which is among the blobs.
+    pub digest: Digest,
+    /// The digest its source had, when it was narrowed to fewer platforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_digest: Option<Digest>,
+    /// The platforms carried.
+    pub platforms: Vec<Platform>,
+    /// The name it is used by.
+    pub reference: Reference,
+}
+
+/// The payload as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Bytes of one chunk of a volume.
+    pub chunk_bytes: u64,
+    /// How its volumes are sealed.
+    pub seal: Seal,
+    /// Bytes of payload in every volume but the last.
+    pub volume_bytes: u64,
+}
+
+/// What is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The release's name.
+    pub name: String,
+    /// Who makes it.
+    pub vendor: String,
+    /// Its version.
+    pub version: semver::Version,
+}
+
+/// One volume file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of each chunk of the file, bare hex.
+    #[serde(with = "hex_list")]
+    pub chunks: Vec<Digest>,
+    /// Its path in the folder.
+    pub name: EntryPath,
+    /// SHA-256 of the file, bare hex.
+    #[serde(with = "hex_one")]
+    pub sha256: Digest,
+}
+
+/// Why bytes are not an index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Larger than any real one.
+    #[error("it is larger than {} bytes", limits::INDEX_BYTES)]
+    TooLarge,
+    /// Not JSON, or not of the shape.
+    #[error("it is not an index: {0}")]
+    Json(String),
+    /// Written by a later program.
+    #[error("it is format {format}; this program reads up to {FORMAT}, version {reader} and later read it")]
+    Newer {
+        /// Its format.
+        format: u64,
+        /// The program that reads it, as the index names it.
+        reader: String,
+    },
+    /// The shape of the payload is impossible.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// A claim contradicts another.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+/// The file name of volume `number` (from 0).
+#[must_use]
+pub fn volume_name(release: &Release, seal: Seal, number: usize) -> String {
+    let suffix = match seal {
+        Seal::Age => ".age",
+        Seal::None => "",
+    };
+    format!("volumes/{}-{}.{:04}.tar{suffix}", release.name, release.version, number + 1)
+}
+
+impl Index {
+    /// The canonical text.
+    pub fn to_text(&self) -> Result<Vec<u8>, IndexError> {
+        canonical::to_text(self).map_err(|e| IndexError::Json(e.to_string()))
+    }
+
+    /// Reads and checks an index. `bytes` are those whose hash `SHA256SUMS` names.
+    pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
+        if bytes.len() as u64 > limits::INDEX_BYTES {
+            return Err(IndexError::TooLarge);
+        }
+        check_format(bytes)?;
+        let index: Self = serde_json::from_slice(bytes).map_err(|e| IndexError::Json(e.to_string()))?;
+        index.check()?;
+        Ok(index)
+    }
+
+    /// The shape of the volumes.
+    pub fn geometry(&self) -> Result<Geometry, IndexError> {
+        Ok(Geometry::new(self.payload.seal, self.payload.bytes, self.payload.volume_bytes)?)
+    }
+
+    fn check(&self) -> Result<(), IndexError> {
+        self.check_names()?;
+        self.check_volumes()?;
+        self.check_blobs()?;
+        let blobs: HashSet<Digest> = self.blobs.iter().map(|b| b.digest).collect();
+        if blobs.len() != self.blobs.len() {
+            return contradiction("a blob is listed twice");
+        }
+        let mut references = HashSet::new();
+        for image in &self.images {
+            if !blobs.contains(&image.digest) {
+                return contradiction(format!("image {} is not among the blobs", image.reference));
+            }
+            if !references.insert(&image.reference) {
+                return contradiction(format!("image {} is listed twice", image.reference));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), IndexError> {
+        let named = |name: &str| {
+            !name.is_empty()
+                && name.len() <= 64
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !name.starts_with('-')
+                && !name.ends_with('-')
+        };
+        if !named(&self.release.name) {
+            return contradiction("the release has no valid name");
+        }
+        if self.release.vendor.len() > 200 || self.release.vendor.chars().any(char::is_control) {
+            return contradiction("the vendor is no printable text");
+        }
+        if self.blobs.len() > limits::INDEX_BLOBS || self.images.len() > limits::INDEX_ENTRIES {
+            return contradiction("it lists more blobs or images than the format allows");
+        }
+        let plain = |t: &str| t.len() <= 255 && t.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        if let Some(blob) = self.blobs.iter().find(|b| !plain(&b.media_type)) {
+            return contradiction(format!("the media type of {} is no printable text", blob.digest));
+        }
+        Ok(())
+    }
+
+    fn check_volumes(&self) -> Result<(), IndexError> {
+        if self.payload.chunk_bytes != limits::CHUNK_BYTES {
+            return contradiction(format!(
+                "chunk_bytes is {}, not {}",
+                self.payload.chunk_bytes,
+                limits::CHUNK_BYTES
+            ));
+        }
+        let shape = self.geometry()?;
+        if self.volumes.len() != shape.volumes() {
+            return contradiction(format!(
+                "it lists {} volumes where its payload takes {}",
+                self.volumes.len(),
+                shape.volumes()
+            ));
+        }
+        for (number, volume) in self.volumes.iter().enumerate() {
+            if volume.name.as_str() != volume_name(&self.release, self.payload.seal, number) {
+                return contradiction(format!("volume {} has the name of another", volume.name));
+            }
+            if volume.bytes != shape.file_length(number) || volume.chunks.len() as u64 != shape.chunks(number)
+            {
+                return contradiction(format!("volume {} has an impossible size or chunk list", volume.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_blobs(&self) -> Result<(), IndexError> {
+        let mut free = 0u64;
+        for blob in &self.blobs {
+            let placed = free
+                .checked_add(tar::header_length(blob.size))
+                .is_some_and(|first| blob.offset >= first && blob.offset.is_multiple_of(tar::BLOCK));
+            let end =
+                blob.offset.checked_add(blob.size).and_then(|end| end.checked_add(tar::padding(blob.size)));
+            match end {
+                Some(end) if placed && end <= self.payload.bytes => free = end,
+                _ => {
+                    return contradiction(format!(
+                        "blob {} lies outside the payload, over another blob or off its block",
+                        blob.digest
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl IndexBlob {
+    /// Digest and size.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest, size: self.size }
+    }
+}
+
+fn contradiction<T>(why: impl Into<String>) -> Result<T, IndexError> {
+    Err(IndexError::Contradiction(why.into()))
+}
+
+/// Looks at the format before the shape: a later format may have any.
+fn check_format(bytes: &[u8]) -> Result<(), IndexError> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u64,
+        #[serde(default)]
+        reader: Option<String>,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(|e| IndexError::Json(e.to_string()))?;
+    if head.format > FORMAT {
+        let reader = head.reader.and_then(|r| semver::Version::parse(&r).ok());
+        let reader = reader.map_or_else(|| "(unnamed)".to_owned(), |r| r.to_string());
+        return Err(IndexError::Newer { format: head.format, reader });
+    }
+    if head.format == 0 {
+        return contradiction("format 0 does not exist");
+    }
+    Ok(())
+}
+
+fn parse_hex<E: serde::de::Error>(text: &str) -> Result<Digest, E> {
+    Digest::from_hex(text).map_err(|e: DigestError| E::custom(e))
+}
+
+mod hex_one {
+    use super::{Digest, parse_hex};
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(digest: &Digest, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&digest.hex())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Digest, D::Error> {
+        parse_hex(&String::deserialize(d)?)
+    }
+}
+
+mod hex_list {
+    use super::{Digest, parse_hex};
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(digests: &[Digest], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(digests.iter().map(Digest::hex))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Digest>, D::Error> {
+        Vec::<String>::deserialize(d)?.iter().map(|text| parse_hex(text)).collect()
+    }
+}

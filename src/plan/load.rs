@@ -1,0 +1,244 @@
+//! What a load does, decided before it begins.
+//!
+//! Facts: the index, the manifests (read from the bundle), the mapping, and which roots the registry already has. Out comes, for each
+//! blob in payload order, the repositories it must be in, and for each repository its manifests, children first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::bundle::index::Index;
+use crate::digest::{Blob, Digest};
+use crate::oci::{Manifest, Pointer, Reference, Repository};
+use crate::plan::mapping::Mapped;
+
+/// A manifest of the bundle, read and parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its media type.
+    pub media_type: String,
+    /// What it points to.
+    pub manifest: Manifest,
+}
+
+/// What a load does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadPlan {
+    /// Blobs to be put, in payload order, each with the repositories that need it.
+    pub blobs: Vec<(Blob, Vec<Repository>)>,
+    /// Manifests to be put, in an order that may be carried out from first to last.
+    pub manifests: Vec<PutManifest>,
+    /// Images to be put.
+    pub images: Vec<PutImage>,
+}
+
+/// One manifest to put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutManifest {
+    /// Where.
+    pub repository: Repository,
+    /// Which.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Everything it points to, for refusing it when something of that failed.
+    pub needs: Vec<Digest>,
+}
+
+/// One image to put: its root is put under its name last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutImage {
+    /// As the vendor names it.
+    pub from: Reference,
+    /// As it is named in the registry.
+    pub to: Reference,
+    /// Its root manifest.
+    pub root: Digest,
+}
+
+/// A graph that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// A manifest points to something the bundle does not list.
+    #[error("{parent} points to {child}, which the bundle does not hold")]
+    Dangling {
+        /// The manifest.
+        parent: Digest,
+        /// What it points to.
+        child: Digest,
+    },
+    /// A manifest states another size than the index.
+    #[error("{parent} says {child} has {stated} bytes; the index says {listed}")]
+    Size {
+        /// The manifest.
+        parent: Digest,
+        /// What it points to.
+        child: Digest,
+        /// The size it states.
+        stated: u64,
+        /// The size the index lists.
+        listed: u64,
+    },
+    /// Deeper than any real one, or a circle.
+    #[error("the manifests below {0} nest too deep")]
+    Depth(Digest),
+}
+
+/// Every manifest reachable from `root`, children first, each once; and every other blob, in the order met.
+pub fn walk(
+    root: Digest,
+    manifests: &HashMap<Digest, Known>,
+    sizes: &HashMap<Digest, u64>,
+) -> Result<(Vec<Digest>, Vec<Blob>), GraphError> {
+    let mut state = Walk { manifests, sizes, order: vec![], seen: BTreeSet::new(), blobs: vec![] };
+    state.visit(root, 0)?;
+    Ok((state.order, state.blobs))
+}
+
+struct Walk<'a> {
+    manifests: &'a HashMap<Digest, Known>,
+    sizes: &'a HashMap<Digest, u64>,
+    order: Vec<Digest>,
+    seen: BTreeSet<Digest>,
+    blobs: Vec<Blob>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, digest: Digest, depth: usize) -> Result<(), GraphError> {
+        if depth > crate::limits::GRAPH_DEPTH {
+            return Err(GraphError::Depth(digest));
+        }
+        let Some(known) = self.manifests.get(&digest) else {
+            return Err(GraphError::Dangling { parent: digest, child: digest });
+        };
+        for pointer in known.manifest.pointers() {
+            let child = pointer.digest;
+            let listed = *self.sizes.get(&child).ok_or(GraphError::Dangling { parent: digest, child })?;
+            if listed != pointer.size {
+                return Err(GraphError::Size { parent: digest, child, stated: pointer.size, listed });
+            }
+            if matches!(known.manifest, Manifest::Index { .. }) {
+                if !self.seen.contains(&child) {
+                    self.visit(child, depth + 1)?;
+                }
+            } else if self.seen.insert(child) {
+                self.blobs.push(pointer.blob());
+            }
+        }
+        if self.seen.insert(digest) {
+            self.order.push(digest);
+        }
+        Ok(())
+    }
+}
+
+/// Plans a load of `images` (those whose root the registry lacks) of `index`.
+pub fn plan(
+    index: &Index,
+    images: &[(Mapped, Digest)],
+    manifests: &HashMap<Digest, Known>,
+) -> Result<LoadPlan, GraphError> {
+    let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
+    let mut places = HashMap::<Digest, BTreeSet<Repository>>::new();
+    let mut put = BTreeMap::<(Repository, Digest), ()>::new();
+    let mut plan = LoadPlan::default();
+    for (mapped, root) in images {
+        let (order, blobs) = walk(*root, manifests, &sizes)?;
+        let repository = mapped.to.repository();
+        for blob in blobs {
+            places.entry(blob.digest).or_default().insert(repository.clone());
+        }
+        for digest in order {
+            if put.insert((repository.clone(), digest), ()).is_none()
+                && let Some(known) = manifests.get(&digest)
+            {
+                plan.manifests.push(PutManifest {
+                    repository: repository.clone(),
+                    digest,
+                    media_type: known.media_type.clone(),
+                    needs: known.manifest.pointers().map(|p| p.digest).collect(),
+                });
+            }
+        }
+        plan.images.push(PutImage { from: mapped.from.clone(), to: mapped.to.clone(), root: *root });
+    }
+    plan.blobs = index
+        .blobs
+        .iter()
+        .filter_map(|b| places.remove(&b.digest).map(|r| (b.blob(), r.into_iter().collect())))
+        .collect();
+    Ok(plan)
+}
+
+impl LoadPlan {
+    /// Bytes of all blobs, each counted once: the most that can be sent.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.blobs.iter().map(|(blob, _)| blob.size).sum()
+    }
+}
+
+impl PutImage {
+    /// The name its root is put under: the tag, or its own digest when the reference has none.
+    #[must_use]
+    pub fn pointer(&self) -> Pointer {
+        self.to.tag().map_or(Pointer::Digest(self.root), |tag| Pointer::Tag(tag.to_owned()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::oci::Descriptor;
+
+    fn descriptor(name: &str) -> Descriptor {
+        Descriptor::new("x", Blob { digest: Digest::of(name.as_bytes()), size: name.len() as u64 })
+    }
+
+    fn image(config: &str, layers: &[&str]) -> Known {
+        let layers = layers.iter().map(|l| descriptor(l)).collect();
+        Known {
+            media_type: "m".into(),
+            manifest: Manifest::Image { config: descriptor(config), layers, subject: None },
+        }
+    }
+
+    fn list(children: &[&str]) -> Known {
+        let manifests = children.iter().map(|c| descriptor(c)).collect();
+        Known { media_type: "i".into(), manifest: Manifest::Index { manifests, subject: None } }
+    }
+
+    fn graph(entries: Vec<(&str, Known)>, blobs: &[&str]) -> (HashMap<Digest, Known>, HashMap<Digest, u64>) {
+        let size = |name: &&str| (Digest::of(name.as_bytes()), name.len() as u64);
+        let sizes = entries.iter().map(|(name, _)| size(name)).chain(blobs.iter().map(size)).collect();
+        (entries.into_iter().map(|(name, known)| (Digest::of(name.as_bytes()), known)).collect(), sizes)
+    }
+
+    #[test]
+    fn children_come_first_and_shared_ones_once() {
+        let (manifests, sizes) = graph(
+            vec![
+                ("root", list(&["m1", "m2", "m1"])),
+                ("m1", image("c1", &["l", "l"])),
+                ("m2", image("c2", &["l"])),
+            ],
+            &["c1", "c2", "l"],
+        );
+        let (order, blobs) = walk(Digest::of(b"root"), &manifests, &sizes).unwrap();
+        assert_eq!(order, ["m1", "m2", "root"].map(|n| Digest::of(n.as_bytes())));
+        assert_eq!(blobs.len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_named() {
+        let (manifests, sizes) = graph(vec![("m", image("c", &["gone"]))], &["c"]);
+        let parent = Digest::of(b"m");
+        let child = Digest::of(b"gone");
+        assert_eq!(walk(parent, &manifests, &sizes), Err(GraphError::Dangling { parent, child }));
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let (manifests, sizes) = graph(vec![("a", list(&["b"])), ("b", list(&["a"]))], &[]);
+        assert!(matches!(walk(Digest::of(b"a"), &manifests, &sizes), Err(GraphError::Depth(_))));
+    }
+}

@@ -1,0 +1,169 @@
+//! Where each reference goes in the customer's registry.
+//!
+//! 06-release: `docker.io/incidentfox/agent:v1` becomes `HOST/PREFIX/incidentfox/agent:v1`; `--map FROM=TO` rules move parts of
+//! the tree, `--flatten` folds a path into one name for registries with shallow paths.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::oci::{Reference, Repository, reference::ReferenceError};
+
+/// How references are moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    registry: String,
+    prefix: Option<String>,
+    rules: Vec<(String, String)>,
+    flatten: bool,
+}
+
+/// One reference and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mapped {
+    /// As the vendor names it.
+    pub from: Reference,
+    /// As it is named in the customer's registry.
+    pub to: Reference,
+}
+
+/// A mapping that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MappingError {
+    /// The destination is not `HOST[/PREFIX]`.
+    #[error("\"{0}\" is not HOST or HOST/PREFIX")]
+    Destination(String),
+    /// The rule is not `FROM=TO`.
+    #[error("\"{0}\" is not a rule FROM=TO")]
+    Rule(String),
+    /// A mapped name breaks the grammar.
+    #[error("{from} cannot be mapped: {source}")]
+    Name {
+        /// Which reference.
+        from: String,
+        /// What breaks.
+        source: ReferenceError,
+    },
+    /// Two references would get the same name.
+    #[error("{first} and {second} would both become {to}")]
+    Clash {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// The name.
+        to: String,
+    },
+}
+
+impl Mapping {
+    /// A mapping to `destination` (`HOST[:PORT][/PREFIX]`) with `rules` (`FROM=TO`, the longest match wins).
+    pub fn new(destination: &str, rules: &[String], flatten: bool) -> Result<Self, MappingError> {
+        let bad = || MappingError::Destination(destination.chars().take(200).collect());
+        let (registry, prefix) = match destination.trim_end_matches('/').split_once('/') {
+            Some((registry, prefix)) => (registry, Some(prefix.to_owned())),
+            None => (destination.trim_end_matches('/'), None),
+        };
+        Repository::new(registry, prefix.as_deref().unwrap_or("x")).map_err(|_| bad())?;
+        let mut parsed = Vec::new();
+        for rule in rules {
+            let (from, to) = rule
+                .split_once('=')
+                .filter(|(from, _)| !from.is_empty())
+                .ok_or_else(|| MappingError::Rule(rule.chars().take(200).collect()))?;
+            parsed.push((from.trim_matches('/').to_owned(), to.trim_matches('/').to_owned()));
+        }
+        parsed.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        Ok(Self { registry: registry.to_owned(), prefix, rules: parsed, flatten })
+    }
+
+    /// Host and port of the destination.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Where `reference` goes.
+    pub fn map(&self, reference: &Reference) -> Result<Reference, MappingError> {
+        let full = reference.repository().to_string();
+        let moved = self.rules.iter().find_map(|(from, to)| {
+            let rest = full
+                .strip_prefix(from.as_str())
+                .or_else(|| reference.repository().path().strip_prefix(from.as_str()))?;
+            match rest.strip_prefix('/') {
+                Some(rest) if to.is_empty() => Some(rest.to_owned()),
+                Some(rest) => Some(format!("{to}/{rest}")),
+                None => rest.is_empty().then(|| to.clone()),
+            }
+        });
+        let mut path = moved.unwrap_or_else(|| reference.repository().path().to_owned());
+        if self.flatten {
+            path = path.replace('/', "-");
+        }
+        if let Some(prefix) = &self.prefix {
+            path = format!("{prefix}/{path}");
+        }
+        Repository::new(&self.registry, &path)
+            .and_then(|repository| Reference::new(repository, reference.tag(), reference.digest()))
+            .map_err(|source| MappingError::Name { from: reference.to_string(), source })
+    }
+
+    /// Maps all of `references`; two that would get the same name are refused.
+    pub fn map_all<'a>(
+        &self,
+        references: impl IntoIterator<Item = &'a Reference>,
+    ) -> Result<Vec<Mapped>, MappingError> {
+        let mut taken = BTreeMap::<String, Reference>::new();
+        let mut mapped = Vec::new();
+        for from in references {
+            let to = self.map(from)?;
+            if let Some(first) = taken.insert(to.to_string(), from.clone()) {
+                return Err(MappingError::Clash {
+                    first: first.to_string(),
+                    second: from.to_string(),
+                    to: to.to_string(),
+                });
+            }
+            mapped.push(Mapped { from: from.clone(), to });
+        }
+        Ok(mapped)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_moved_as_documented() {
+        let rules =
+            ["docker.io/incidentfox=fox".to_owned(), "docker.io/incidentfox/agent=special/agent".to_owned()];
+        for (destination, rules, flatten, from, to) in [
+            ("h.io", &[][..], false, "docker.io/incidentfox/agent:v1", "h.io/incidentfox/agent:v1"),
+            ("h.io:5000/p/q", &[], false, "redis:7", "h.io:5000/p/q/library/redis:7"),
+            ("h.io/p/", &[], true, "ghcr.io/a/b/c:1", "h.io/p/a-b-c:1"),
+            ("h.io", &rules, false, "docker.io/incidentfox/web:1", "h.io/fox/web:1"),
+            ("h.io", &rules, false, "docker.io/incidentfox/agent:1", "h.io/special/agent:1"),
+            ("h.io", &rules, false, "docker.io/incidentfoxes/agent:1", "h.io/incidentfoxes/agent:1"),
+        ] {
+            let mapping = Mapping::new(destination, rules, flatten).unwrap();
+            assert_eq!(mapping.map(&from.parse().unwrap()).unwrap().to_string(), to);
+        }
+    }
+
+    #[test]
+    fn a_clash_is_refused() {
+        let mapping = Mapping::new("h.io", &[], false).unwrap();
+        let references = ["docker.io/a/b:1".parse().unwrap(), "ghcr.io/a/b:1".parse().unwrap()];
+        assert!(matches!(mapping.map_all(&references), Err(MappingError::Clash { .. })));
+    }
+
+    #[test]
+    fn destinations_are_checked() {
+        for bad in ["", "/x", "http://h.io", "h.io/UPPER", "h.io//x", "h io"] {
+            assert!(Mapping::new(bad, &[], false).is_err(), "{bad}");
+        }
+        assert!(Mapping::new("h.io", &["x".to_owned()], false).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! Decisions: facts in, plain data out. No disk, no network, no clock, no environment.
+
+pub mod load;
+pub mod mapping;
+pub mod payload;

@@ -1,0 +1,340 @@
+//! Lays out the whole payload from the lock, before a byte of it is read.
+//!
+//! 02-format "Payload": `oci-layout`, `index.json`, `manifest.json`, then the blobs: manifests and configurations first, the rest after,
+//! each in the order of the release, each digest once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::bundle::index::{Index, IndexBlob, IndexImage, Kind, Release};
+use crate::bundle::tar;
+use crate::digest::{Blob, Digest};
+use crate::limits;
+use crate::oci::media;
+use crate::release::lock::{Lock, LockedImage, LockedManifest};
+
+/// The payload, laid out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// The files before the blobs, with their bytes.
+    pub literals: Vec<(&'static str, Vec<u8>)>,
+    /// The blobs, in payload order.
+    pub blobs: Vec<PlannedBlob>,
+    /// Length of the whole tar.
+    pub bytes: u64,
+}
+
+/// One blob and where it comes from and goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedBlob {
+    /// Which bytes.
+    pub blob: Blob,
+    /// Their media type.
+    pub media_type: Arc<str>,
+    /// Their first byte in the payload.
+    pub offset: u64,
+    /// Who has them.
+    pub from: Origin,
+    /// Whether they are a manifest, to be read by its manifest address.
+    pub manifest: bool,
+}
+
+/// Who has a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The source of the image with this position in the lock.
+    Image(usize),
+    /// The lock itself: manifest `manifest` of image `image`.
+    Inline {
+        /// Position of the image.
+        image: usize,
+        /// Position of the manifest in the image.
+        manifest: usize,
+    },
+}
+
+/// A lock that cannot be laid out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// An image without manifests.
+    #[error("image {0} has no manifest in the lock")]
+    Empty(String),
+    /// The sizes add up to more than the format holds.
+    #[error("the payload would be larger than the format allows")]
+    TooLarge,
+    /// More blobs than the format holds.
+    #[error("{0} blobs are more than the format allows")]
+    TooMany(usize),
+}
+
+/// The name of a blob in the tar.
+#[must_use]
+pub fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Lays out the payload of `lock`.
+pub fn payload(lock: &Lock) -> Result<Payload, PayloadError> {
+    let literals = vec![
+        ("oci-layout", b"{\"imageLayoutVersion\":\"1.0.0\"}".to_vec()),
+        ("index.json", layout_index(lock)?),
+        ("manifest.json", docker_manifest(lock)),
+    ];
+    let mut cursor = Cursor { at: 0 };
+    for (_, bytes) in &literals {
+        cursor.place(bytes.len() as u64)?;
+    }
+    let mut blobs = gather(lock);
+    if blobs.len() > limits::INDEX_BLOBS {
+        return Err(PayloadError::TooMany(blobs.len()));
+    }
+    for blob in &mut blobs {
+        blob.offset = cursor.place(blob.blob.size)?;
+    }
+    let bytes = cursor.at.checked_add(tar::END).filter(|b| *b <= limits::PAYLOAD_BYTES);
+    Ok(Payload { literals, blobs, bytes: bytes.ok_or(PayloadError::TooLarge)? })
+}
+
+/// The index of a bundle made from `lock` with this payload; its volumes are not known yet.
+#[must_use]
+pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: u64) -> Index {
+    Index {
+        blobs: payload
+            .blobs
+            .iter()
+            .map(|b| IndexBlob {
+                digest: b.blob.digest,
+                media_type: b.media_type.to_string(),
+                offset: b.offset,
+                size: b.blob.size,
+            })
+            .collect(),
+        format: crate::bundle::index::FORMAT,
+        images: lock
+            .images
+            .iter()
+            .filter_map(|image| {
+                Some(IndexImage {
+                    digest: image.root()?.digest,
+                    original_digest: image.original,
+                    platforms: image.platforms.clone(),
+                    reference: image.reference.clone(),
+                })
+            })
+            .collect(),
+        kind: Kind::Full,
+        lock: lock_digest,
+        payload: crate::bundle::index::Payload {
+            bytes: payload.bytes,
+            chunk_bytes: limits::CHUNK_BYTES,
+            seal: lock.seal,
+            volume_bytes,
+        },
+        reader: semver::Version::new(0, 1, 0),
+        release: Release {
+            name: lock.name.clone(),
+            vendor: lock.vendor.clone(),
+            version: lock.version.clone(),
+        },
+        volumes: Vec::new(),
+    }
+}
+
+struct Cursor {
+    at: u64,
+}
+
+impl Cursor {
+    /// Passes over one entry of `size` bytes and gives the offset of its data.
+    fn place(&mut self, size: u64) -> Result<u64, PayloadError> {
+        let data = self.at.checked_add(tar::header_length(size)).ok_or(PayloadError::TooLarge)?;
+        let end = data.checked_add(size).and_then(|end| end.checked_add(tar::padding(size)));
+        self.at = end.filter(|end| *end <= limits::PAYLOAD_BYTES).ok_or(PayloadError::TooLarge)?;
+        Ok(data)
+    }
+}
+
+/// Every digest once: all manifests and configurations, then all layers.
+fn gather(lock: &Lock) -> Vec<PlannedBlob> {
+    let mut seen = HashSet::new();
+    let mut types = HashSet::<Arc<str>>::new();
+    let mut intern = |text: &str| match types.get(text) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let new: Arc<str> = text.into();
+            types.insert(Arc::clone(&new));
+            new
+        }
+    };
+    let mut blobs = Vec::new();
+    let mut add = |blob: Blob, media_type: &str, from: Origin, manifest: bool| {
+        if seen.insert(blob.digest) {
+            blobs.push(PlannedBlob { blob, media_type: intern(media_type), offset: 0, from, manifest });
+        }
+    };
+    for (number, image) in lock.images.iter().enumerate() {
+        for (position, manifest) in image.manifests.iter().enumerate() {
+            let from = match manifest.inline {
+                Some(_) => Origin::Inline { image: number, manifest: position },
+                None => Origin::Image(number),
+            };
+            add(manifest.blob(), &manifest.media_type, from, true);
+            if let Some(config) = &manifest.config {
+                add(config.blob(), &config.media_type, Origin::Image(number), false);
+            }
+        }
+    }
+    for (number, image) in lock.images.iter().enumerate() {
+        for layer in image.manifests.iter().flat_map(|m| &m.layers) {
+            add(layer.blob(), &layer.media_type, Origin::Image(number), false);
+        }
+    }
+    blobs
+}
+
+/// `index.json`: one entry for each image, under the name `skopeo` and `ctr` find it by.
+fn layout_index(lock: &Lock) -> Result<Vec<u8>, PayloadError> {
+    let entry = |image: &LockedImage| {
+        let root = image.root().ok_or_else(|| PayloadError::Empty(image.reference.to_string()))?;
+        let name = image.reference.to_string();
+        Ok(json!({
+            "mediaType": root.media_type,
+            "digest": root.digest,
+            "size": root.size,
+            "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
+        }))
+    };
+    let manifests = lock.images.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests});
+    Ok(index.to_string().into_bytes())
+}
+
+/// `manifest.json`: what `docker load` reads. It knows one platform for each name, so the first of each image is named.
+fn docker_manifest(lock: &Lock) -> Vec<u8> {
+    let entries: Vec<_> = lock
+        .images
+        .iter()
+        .filter_map(|image| {
+            let manifest = docker_loadable(image)?;
+            let reference = &image.reference;
+            let tags: Vec<_> =
+                reference.tag().map(|tag| format!("{}:{tag}", reference.repository())).into_iter().collect();
+            Some(json!({
+                "Config": blob_name(&manifest.config.as_ref()?.digest),
+                "RepoTags": tags,
+                "Layers": manifest.layers.iter().map(|l| blob_name(&l.digest)).collect::<Vec<_>>(),
+            }))
+        })
+        .collect();
+    serde_json::Value::Array(entries).to_string().into_bytes()
+}
+
+/// The first platform's manifest whose layers are all file system layers.
+fn docker_loadable(image: &LockedImage) -> Option<&LockedManifest> {
+    let wanted = image.platforms.first()?;
+    image.manifests.iter().find(|manifest| {
+        manifest.platform.as_ref().is_some_and(|p| p.satisfies(wanted))
+            && manifest.config.is_some()
+            && manifest.layers.iter().all(|l| l.media_type.contains("tar"))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::checked::ByteSize;
+    use crate::release::lock::{LockedBlob, Seal};
+
+    pub(crate) fn locked(bytes: &[u8], media_type: &str) -> LockedBlob {
+        let mut hasher = crate::digest::Hasher::new();
+        hasher.update(bytes);
+        let blob = hasher.finish_blob();
+        LockedBlob { digest: blob.digest, size: blob.size, media_type: media_type.to_owned() }
+    }
+
+    pub(crate) fn image(reference: &str, layers: &[&[u8]]) -> LockedImage {
+        let config = locked(format!("config of {reference}").as_bytes(), media::OCI_CONFIG);
+        let manifest = locked(format!("manifest of {reference}").as_bytes(), media::OCI_MANIFEST);
+        LockedImage {
+            reference: reference.parse().unwrap(),
+            from: None,
+            original: None,
+            platforms: vec!["linux/amd64".parse().unwrap()],
+            manifests: vec![LockedManifest {
+                digest: manifest.digest,
+                size: manifest.size,
+                media_type: manifest.media_type,
+                platform: Some("linux/amd64".parse().unwrap()),
+                inline: None,
+                config: Some(config),
+                layers: layers.iter().map(|l| locked(l, media::OCI_LAYER)).collect(),
+                children: vec![],
+            }],
+        }
+    }
+
+    pub(crate) fn lock(images: Vec<LockedImage>) -> Lock {
+        Lock {
+            format: 1,
+            release: Digest::of(b"release"),
+            name: "demo".into(),
+            version: semver::Version::new(1, 0, 0),
+            vendor: "Demo".into(),
+            seal: Seal::Age,
+            volume_size: ByteSize(4 << 30),
+            images,
+        }
+    }
+
+    #[test]
+    fn each_blob_once_manifests_before_layers() {
+        let plan = payload(&lock(vec![
+            image("a/x:1", &[b"one", b"two", b"one"]),
+            image("a/y:1", &[b"two", b"three"]),
+        ]))
+        .unwrap();
+        let manifests: Vec<bool> = plan.blobs.iter().map(|b| b.manifest).collect();
+        assert_eq!(manifests, [true, false, true, false, false, false, false]);
+        let layers: Vec<u64> = plan.blobs[4..].iter().map(|b| b.blob.size).collect();
+        assert_eq!(layers, [3, 3, 5]);
+        assert_eq!(plan.blobs[6].from, Origin::Image(1));
+        assert!(plan.blobs.windows(2).all(|w| w[0].offset + w[0].blob.size <= w[1].offset - 512));
+        assert_eq!(plan.bytes % 512, 0);
+    }
+
+    #[test]
+    fn a_payload_past_the_limit_is_refused() {
+        let mut huge = image("a/x:1", &[b"l"]);
+        huge.manifests[0].layers[0].size = u64::MAX - 100;
+        assert_eq!(payload(&lock(vec![huge])), Err(PayloadError::TooLarge));
+    }
+
+    #[test]
+    fn the_index_it_makes_reads_back() {
+        let lock = lock(vec![image("a/x:1", &[b"one"])]);
+        let plan = payload(&lock).unwrap();
+        let mut index = index(&lock, Digest::of(b""), &plan, 65536);
+        let shape = index.geometry().unwrap();
+        index.volumes = (0..shape.volumes())
+            .map(|n| crate::bundle::index::Volume {
+                bytes: shape.file_length(n),
+                chunks: vec![Digest::of(b""); usize::try_from(shape.chunks(n)).unwrap()],
+                name: crate::bundle::index::volume_name(&index.release, Seal::Age, n).parse().unwrap(),
+                sha256: Digest::of(b""),
+            })
+            .collect();
+        let text = index.to_text().unwrap();
+        assert_eq!(Index::parse(&text).unwrap(), index);
+        assert_sorted(&serde_json::from_slice(&text).unwrap(), &text);
+    }
+
+    /// Every object of the text has its keys in order: parsing sorts them, so re-encoding is the same text.
+    fn assert_sorted(value: &serde_json::Value, text: &[u8]) {
+        let sorted: std::collections::BTreeMap<String, serde_json::Value> =
+            serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(crate::bundle::canonical::to_text(&sorted).unwrap(), text);
+    }
+}

@@ -1,0 +1,239 @@
+//! The volumes of a bundle as a place blobs are read from, straight from the medium.
+//!
+//! Opens files read-only and reads by position: nothing is joined, unpacked or copied. Any byte of any blob is reached by
+//! arithmetic (`bundle::geometry`). Bytes that do not open under the volume's key never leave this module; they are reported as
+//! volume, chunk and byte range.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::{Error, Pieces, Source};
+use crate::bundle::geometry::Geometry;
+use crate::bundle::index::{Index, IndexError};
+use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SealError, TAG, VolumeKey};
+use crate::digest::{Blob, Digest};
+use crate::limits;
+use crate::path::EntryPath;
+use crate::release::lock::Seal;
+
+/// Units read from the medium at once.
+const UNITS: u64 = 8;
+
+/// The payload of one bundle, readable at any byte.
+pub struct Volumes {
+    folders: Vec<PathBuf>,
+    names: Vec<EntryPath>,
+    shape: Geometry,
+    key: Option<ReleaseKey>,
+    opened: Vec<OnceLock<VolumeKey>>,
+    offsets: HashMap<Digest, Extent>,
+}
+
+#[derive(Clone, Copy)]
+struct Extent {
+    offset: u64,
+    size: u64,
+}
+
+impl std::fmt::Debug for Volumes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Volumes")
+            .field("folders", &self.folders)
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Volumes {
+    /// The volumes `index` lists, each in whichever of `folders` holds it. Sealed ones need `key`.
+    pub fn new(folders: Vec<PathBuf>, index: &Index, key: Option<ReleaseKey>) -> Result<Self, IndexError> {
+        Ok(Self {
+            folders,
+            names: index.volumes.iter().map(|v| v.name.clone()).collect(),
+            shape: index.geometry()?,
+            key,
+            opened: index.volumes.iter().map(|_| OnceLock::new()).collect(),
+            offsets: index
+                .blobs
+                .iter()
+                .map(|b| (b.digest, Extent { offset: b.offset, size: b.size }))
+                .collect(),
+        })
+    }
+
+    /// The shape of the volumes.
+    #[must_use]
+    pub fn shape(&self) -> &Geometry {
+        &self.shape
+    }
+
+    /// The payload from byte `from` up to, not including, byte `to`.
+    #[must_use]
+    pub fn payload(&self, from: u64, to: u64) -> PayloadReader<'_> {
+        let end = to.min(self.shape.payload());
+        PayloadReader { volumes: self, at: from.min(end), end, file: None, ready: VecDeque::new() }
+    }
+
+    /// Opens the file of `volume` for reading and says where it lies.
+    pub fn file(&self, volume: usize) -> Result<(File, PathBuf), Error> {
+        let name = self.names.get(volume).ok_or_else(|| Error::Malformed {
+            path: PathBuf::new(),
+            why: format!("the index lists no volume {volume}"),
+        })?;
+        open_volume(&self.folders, name)
+    }
+
+    /// The name of `volume`.
+    #[must_use]
+    pub fn name(&self, volume: usize) -> &str {
+        self.names.get(volume).map_or("", EntryPath::as_str)
+    }
+
+    fn volume_key(&self, volume: usize, file: &File, path: &Path) -> Result<&VolumeKey, Error> {
+        let slot = &self.opened[volume];
+        if let Some(key) = slot.get() {
+            return Ok(key);
+        }
+        let release =
+            self.key.as_ref().ok_or_else(|| Error::Sealed { volume: self.name(volume).to_owned() })?;
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0)
+            .map_err(|e| self.read_fault(volume, path, (0, HEADER as u64), e))?;
+        let key = release.open_header(&header).map_err(|fault| match fault {
+            SealError::NotForThisKey => Error::WrongKey { volume: self.name(volume).to_owned() },
+            _ => self.damaged(volume, 0, HEADER as u64),
+        })?;
+        Ok(slot.get_or_init(|| key))
+    }
+
+    fn damaged(&self, volume: usize, from: u64, to: u64) -> Error {
+        Error::Damaged { volume: self.name(volume).to_owned(), chunk: from / limits::CHUNK_BYTES, from, to }
+    }
+
+    fn read_fault(&self, volume: usize, path: &Path, range: (u64, u64), source: std::io::Error) -> Error {
+        if source.kind() == std::io::ErrorKind::UnexpectedEof {
+            return Error::Truncated {
+                volume: self.name(volume).to_owned(),
+                wanted: self.shape.file_length(volume),
+                got: std::fs::metadata(path).map_or(0, |m| m.len()),
+            };
+        }
+        // An unreadable sector is damage with an address, like a flipped bit.
+        match source.raw_os_error() {
+            Some(5) => self.damaged(volume, range.0, range.1),
+            _ => Error::Io { path: path.to_owned(), source },
+        }
+    }
+
+    /// Reads and opens up to [`UNITS`] units of `volume` from `unit`, one piece each.
+    fn read_units(&self, open: &(usize, File, PathBuf), unit: u64, count: u64) -> Result<Vec<Bytes>, Error> {
+        let (volume, file, path) = (open.0, &open.1, &open.2);
+        let lengths: Vec<usize> = (unit..unit + count).map(|u| self.shape.unit_plain(volume, u)).collect();
+        let total: usize = lengths.iter().map(|l| self.shape.unit_length(*l)).sum();
+        let start = self.shape.unit_offset(unit);
+        let mut buffer = vec![0; total];
+        file.read_exact_at(&mut buffer, start)
+            .map_err(|e| self.read_fault(volume, path, (start, start + total as u64), e))?;
+        let mut spans = Vec::with_capacity(lengths.len());
+        let mut at = 0;
+        if self.shape.seal() == Seal::Age {
+            let key = self.volume_key(volume, file, path)?;
+            let last = self.shape.units(volume).saturating_sub(1);
+            for (number, plain) in (unit..).zip(&lengths) {
+                let chunk = &mut buffer[at..at + plain + TAG];
+                let length = chunk.len() as u64;
+                key.open(number, number == last, chunk)
+                    .map_err(|_| self.damaged(volume, start + at as u64, start + at as u64 + length))?;
+                spans.push(at..at + plain);
+                at += plain + TAG;
+            }
+        } else {
+            spans.push(0..total);
+        }
+        let buffer = Bytes::from(buffer);
+        Ok(spans.into_iter().map(|span| buffer.slice(span)).collect())
+    }
+}
+
+/// Opens the volume `name` in the first of `folders` that holds it.
+pub fn open_volume(folders: &[PathBuf], name: &EntryPath) -> Result<(File, PathBuf), Error> {
+    let mut missing = None;
+    for folder in folders {
+        let path = name.under(folder);
+        match File::open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                missing.get_or_insert(Error::Io { path, source });
+            }
+            Err(source) => return Err(Error::Io { path, source }),
+        }
+    }
+    Err(missing
+        .unwrap_or_else(|| Error::Malformed { path: PathBuf::new(), why: "no folder was given".into() }))
+}
+
+impl Source for Volumes {
+    fn open<'a>(&'a self, blob: &Blob, offset: u64) -> Result<Box<dyn Pieces + 'a>, Error> {
+        let place = self
+            .offsets
+            .get(&blob.digest)
+            .filter(|place| place.size == blob.size && offset <= blob.size)
+            .ok_or_else(|| Error::Missing { place: "the bundle".into(), digest: blob.digest })?;
+        Ok(Box::new(self.payload(place.offset + offset, place.offset + blob.size)))
+    }
+}
+
+/// Reads a stretch of the payload in order.
+#[derive(Debug)]
+pub struct PayloadReader<'a> {
+    volumes: &'a Volumes,
+    at: u64,
+    end: u64,
+    file: Option<(usize, File, PathBuf)>,
+    ready: VecDeque<Bytes>,
+}
+
+impl PayloadReader<'_> {
+    fn fill(&mut self) -> Result<(), Error> {
+        let shape = &self.volumes.shape;
+        let place = shape.place(self.at);
+        let open = match self.file.take() {
+            Some(open) if open.0 == place.volume => open,
+            _ => {
+                let (file, path) = self.volumes.file(place.volume)?;
+                (place.volume, file, path)
+            }
+        };
+        let unit = place.offset / PLAIN as u64;
+        let skip = place.offset % PLAIN as u64;
+        let wanted = (skip + (self.end - self.at)).div_ceil(PLAIN as u64);
+        let count = wanted.min(UNITS).min(shape.units(place.volume) - unit);
+        let pieces = self.volumes.read_units(&open, unit, count)?;
+        self.file = Some(open);
+        let mut skip = crate::checked::small(skip);
+        for mut piece in pieces {
+            let _ = piece.split_to(skip.min(piece.len()));
+            skip = 0;
+            piece.truncate(crate::checked::small(self.end - self.at));
+            self.at += piece.len() as u64;
+            if !piece.is_empty() {
+                self.ready.push_back(piece);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pieces for PayloadReader<'_> {
+    fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.ready.is_empty() && self.at < self.end {
+            self.fill()?;
+        }
+        Ok(self.ready.pop_front())
+    }
+}

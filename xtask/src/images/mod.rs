@@ -1,0 +1,17 @@
+//! Small real images, the same on every run: what the demo ships, what the tests move, what the benchmarks weigh.
+//!
+//! Layers are real tars with real files and configurations have the right `diff_ids`, so that other tools take them.
+//! Everything comes from a seed; nothing reads the clock.
+
+mod graph;
+mod large;
+mod layer;
+mod layout;
+mod sample;
+mod seed;
+
+pub use graph::{Document, Family, Graph, image, index};
+pub use large::{Large, write_large};
+pub use layer::{Compression, Layer};
+pub use sample::{Named, sample};
+pub use seed::Seed;
