@@ -1,2 +1,58 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask <task>`: the project's own tasks.
+
+mod cargo;
+mod ci;
+mod codegen;
+mod dist;
+mod elf;
+mod housekeeping;
+mod say;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+/// What a task comes to; the error is what people read.
+type Outcome = Result<(), String>;
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  setup               install what the tests need and is missing, with apt-get
+  test [ARGS]         setup, then all tests; ARGS go to `cargo test`
+  tidy                check the house rules that no compiler checks
+  codegen [--check]   write what is generated, or fail when it is stale
+  dist                build the static release binary and check that it is static
+  ci                  everything that must hold before a change is taken
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["setup"] => setup::run(),
+        ["test", rest @ ..] => test::run(rest),
+        ["tidy"] => housekeeping::run(),
+        ["codegen"] => codegen::run(codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
+        ["dist"] => dist::run(),
+        ["ci"] => ci::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            say::line(USAGE.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            say::problem(&format!("no such task: {}\n\n{}", arguments.join(" "), USAGE.trim_end()));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            if !why.is_empty() {
+                say::problem(&format!("error: {why}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask dist`: the program as it is delivered, one static file.
+
+use std::fs;
+
+use xtask::registry::digest_of;
+
+use crate::{Outcome, cargo, elf, say};
+
+pub(crate) fn run() -> Outcome {
+    let facts = cargo::output({
+        let mut rustc = cargo::program("rustc");
+        rustc.arg("-vV");
+        rustc
+    })?;
+    let host = facts.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
+    // With a target named, the flags reach the program and not the procedural macros, which must be dynamic.
+    let mut build =
+        cargo::cargo(&["build", "--release", "--package", "bundle", "--bin", "bundle", "--target", host]);
+    build.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo::run(build)?;
+    let path = cargo::target_folder()?.join(host).join("release/bundle");
+    let program = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match elf::wants_loader(&program) {
+        Some(false) => {}
+        Some(true) => return Err(format!("{} is not static", path.display())),
+        None => return Err(format!("{} is no 64-bit ELF program", path.display())),
+    }
+    let version = cargo::output({
+        let mut bundle = cargo::program(&path.to_string_lossy());
+        bundle.arg("--version").env_clear();
+        bundle
+    })?;
+    say::line(&format!("{}: {}, static, for {host}", path.display(), version.trim()));
+    say::line(&format!("{} bytes, {}", program.len(), digest_of(&program)));
+    Ok(())
+}
