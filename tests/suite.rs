@@ -3,5 +3,8 @@
 
 #[path = "cases"]
 mod cases {
+    mod archive;
+    mod lock;
+    mod release;
     mod signing;
 }
