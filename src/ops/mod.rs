@@ -1,7 +1,10 @@
 //! Verbs: each opens what it needs, decides, carries it out and returns a report. Prints nothing.
 
+pub mod build;
+pub mod grant;
 pub mod keygen;
 pub mod keys;
 pub mod lock;
+pub mod sign;
 pub mod transfer;
 pub mod trust;

@@ -186,6 +186,12 @@ impl Draft {
     }
 }
 
+/// Bytes free for this user on the filesystem that holds `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, Error> {
+    let facts = rustix::fs::statvfs(path).map_err(|errno| Error::io(path, errno.into()))?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
 /// Makes what changed in the folder of `path` (names that came, went or moved) durable.
 pub fn sync_folder_of(path: &Path) -> Result<(), Error> {
     let folder = match path.parent() {
