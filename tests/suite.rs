@@ -1,4 +1,5 @@
 //! The suite: the product against the programs people already have.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "cases"]
 mod cases {

@@ -3,4 +3,5 @@
 pub mod keygen;
 pub mod keys;
 pub mod lock;
+pub mod transfer;
 pub mod trust;

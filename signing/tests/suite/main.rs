@@ -1,4 +1,5 @@
 //! The tests of `signing` from outside.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod mutation;
 mod rotations;

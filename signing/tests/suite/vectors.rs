@@ -104,7 +104,7 @@ fn keys_are_written_as_they_are_read() {
     assert_eq!(PublicKey::from_pem(public.as_bytes()).unwrap().to_pem(), public);
     let plain = std::fs::read_to_string(folder("secret").join("openssl-genpkey-version-1.pem")).unwrap();
     let key = SecretKey::from_pem(plain.as_bytes(), None).unwrap();
-    assert_eq!(key.to_pem().unwrap().as_str(), plain);
+    assert_eq!(key.to_pem().as_str(), plain);
     let sealed = key.to_encrypted_pem(b"pw", [1; 16], [2; 16]).unwrap();
     assert_eq!(SecretKey::from_pem(sealed.as_bytes(), Some(b"pw")).unwrap().public(), key.public());
     assert!(key.to_encrypted_pem(b"", [1; 16], [2; 16]).is_err());
