@@ -5,6 +5,7 @@
 mod cases {
     mod archive;
     mod lock;
+    mod lock_registry;
     mod release;
     mod signing;
 }
