@@ -10,18 +10,19 @@ use std::sync::Arc;
 use serde::Serialize;
 use signing::{KeyId, SecretKey};
 
-use crate::bundle::grant::{GrantError, Recipient};
-use crate::ops::grant::GrantName;
-use crate::bundle::index::{self, IndexError};
 use crate::bundle::geometry::GeometryError;
+use crate::bundle::grant::{GrantError, Recipient};
+use crate::bundle::index::{self, IndexError};
 use crate::bundle::{Geometry, seal};
 use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::limits;
 use crate::oci::Reference;
+use crate::ops::grant::GrantName;
 use crate::plan::payload::{self, Payload, PayloadError};
 use crate::progress::{Event, Observer};
 use crate::release::lock::{self, Lock, Seal};
+use crate::release::{Origin, OriginError};
 use crate::sources::{self, Images};
 use crate::store;
 use crate::sys::fs;
@@ -178,6 +179,14 @@ pub enum Error {
         /// Why.
         source: Box<sources::Error>,
     },
+    /// A source named in the lock is none.
+    #[error("{image}: {source}")]
+    From {
+        /// Which image.
+        image: String,
+        /// Why.
+        source: OriginError,
+    },
     /// Reading a blob or writing a volume failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -313,7 +322,8 @@ impl Plan {
     }
 
     fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {
-        let need = (self.shape.total_length() + self.small_files()).saturating_sub(work.bytes_written(&self.shape));
+        let need =
+            (self.shape.total_length() + self.small_files()).saturating_sub(work.bytes_written(&self.shape));
         let free = fs::free_bytes(out)?;
         if free < need {
             return Err(Error::NoRoom { folder: out.to_owned(), need, free });
@@ -331,8 +341,15 @@ impl Plan {
             .images
             .iter()
             .map(|image| {
-                let fault = |source| Error::Source { image: image.reference.to_string(), source: Box::new(source) };
-                Ok(sources.open(&image.reference, image.from.as_ref()).map_err(fault)?.images)
+                let fault =
+                    |source| Error::Source { image: image.reference.to_string(), source: Box::new(source) };
+                let from = image
+                    .from
+                    .as_deref()
+                    .map(str::parse::<Origin>)
+                    .transpose()
+                    .map_err(|error| Error::From { image: image.reference.to_string(), source: error })?;
+                Ok(sources.open(&image.reference, from.as_ref()).map_err(fault)?.images)
             })
             .collect()
     }
@@ -341,7 +358,8 @@ impl Plan {
         (0..self.shape.volumes())
             .map(|number| {
                 let name = index::volume_name(&self.release, self.lock.seal, number);
-                name.parse().map_err(|e: crate::path::PathError| IndexError::Contradiction(e.to_string()).into())
+                name.parse()
+                    .map_err(|e: crate::path::PathError| IndexError::Contradiction(e.to_string()).into())
             })
             .collect()
     }

@@ -125,7 +125,8 @@ pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
         return Err(Error::Exists { path });
     }
     let (identity, from) = open(request.folder, request.with)?;
-    let sealed = grant::seal(&identity, request.to).map_err(|source| Error::Grant { path: path.clone(), source })?;
+    let sealed =
+        grant::seal(&identity, request.to).map_err(|source| Error::Grant { path: path.clone(), source })?;
     fs::create(&path, &sealed, fs::PUBLIC)?;
     Ok(Report {
         name: request.name.clone(),
@@ -151,7 +152,8 @@ pub(crate) fn open(folder: &Path, with: OpenWith<'_>) -> Result<(Identity, PathB
             Err(source) => return Err(Error::Grant { path: path.clone(), source }),
         }
     }
-    let names = files.iter().take(8).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect();
+    let names =
+        files.iter().take(8).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect();
     Err(Error::NotGranted { folder, tried: files.len(), names })
 }
 

@@ -80,7 +80,11 @@ pub fn sign(folder: &Path, key: &SecretKey) -> Result<Report, Error> {
 }
 
 /// Writes both forms of the signature of `key` over `sums` into `folder`.
-pub(crate) fn write_signature(folder: &Path, sums: &[u8], key: &SecretKey) -> Result<Vec<PathBuf>, fs::Error> {
+pub(crate) fn write_signature(
+    folder: &Path,
+    sums: &[u8],
+    key: &SecretKey,
+) -> Result<Vec<PathBuf>, fs::Error> {
     let id = key.public().id();
     let raw_path = folder.join(format!("{SUMS}.{id}.sig"));
     let ssh_path = folder.join(format!("{SUMS}.{id}.sshsig"));

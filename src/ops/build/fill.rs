@@ -9,7 +9,7 @@ use crate::digest::{Blob, Digest, Hasher};
 use crate::oci::Manifest;
 use crate::ops::transfer::{self, Checked, Part};
 use crate::plan::payload::{Origin, PlannedBlob, blob_name};
-use crate::progress::{Event, ItemState, Observer, Silent};
+use crate::progress::{Event, ItemState, Observer};
 use crate::release::lock::LockedManifest;
 use crate::sources::Images;
 use crate::store::resume::{self, Partial};
@@ -53,7 +53,9 @@ impl Filling<'_> {
             let from = position.volume;
             let Err(error) = self.attempt(position) else { return Ok(()) };
             let back_to = match &error {
-                Error::Store(store::Error::Wrong { wanted, .. }) => self.volume_of(&wanted.digest).unwrap_or(from),
+                Error::Store(store::Error::Wrong { wanted, .. }) => {
+                    self.volume_of(&wanted.digest).unwrap_or(from)
+                }
                 Error::Store(store::Error::Resealed { .. }) => from,
                 _ => return Err(error),
             };
@@ -78,7 +80,8 @@ impl Filling<'_> {
         loop {
             let known = self.work.known();
             let volume = known.whole();
-            let unsure = (0..volume).find(|n| !known.synced.contains_key(n) && !self.holds(*n, &known.written[n]));
+            let unsure =
+                (0..volume).find(|n| !known.synced.contains_key(n) && !self.holds(*n, &known.written[n]));
             if let Some(unsure) = unsure {
                 self.work.again(unsure)?;
                 continue;
@@ -167,7 +170,7 @@ impl Filling<'_> {
         let mut begun = None;
         let mut fault = None;
         let outcome = transfer::in_order(first..blobs.len(), AHEAD, read, &mut |item, part| {
-            let mut step = || -> Result<(), Error> {
+            let step = || -> Result<(), Error> {
                 let PlannedBlob { blob, offset, .. } = &blobs[item];
                 if begun != Some(item) {
                     begun = Some(item);
@@ -217,26 +220,24 @@ impl Filling<'_> {
     ) -> Result<(), store::Error> {
         let (image, inline) = match planned.from {
             Origin::Image(image) => (image, None),
-            Origin::Inline { image, manifest } => (image, self.plan.lock.images[image].manifests[manifest].inline.as_deref()),
+            Origin::Inline { image, manifest } => {
+                (image, self.plan.lock.images[image].manifests[manifest].inline.as_deref())
+            }
         };
         let place = self.plan.lock.images[image].reference.to_string();
         let blob = &planned.blob;
-        let inline = inline.map(|text| Text(text.as_bytes()));
-        let source: &dyn Source = match &inline {
-            Some(text) => text,
-            None => &*self.sources[image],
-        };
-        let checked = Checked::new(source, &place, self.observer.as_ref());
         let whole;
-        let held;
-        let checked = if planned.manifest {
-            whole = transfer::read_whole(&checked, blob)?;
-            self.check_manifest(image, blob, &whole, &place)?;
-            held = Text(&whole);
-            Checked::new(&held, &place, &Silent)
+        let (source, observer): (&dyn Source, &dyn Observer) = if planned.manifest {
+            let bytes = match inline {
+                Some(text) => text.as_bytes().to_vec(),
+                None => self.sources[image].manifest(blob).map_err(|e| e.into_store(&place))?.bytes,
+            };
+            whole = Text(self.prove_manifest(image, blob, bytes, &place)?);
+            (&whole, self.observer.as_ref())
         } else {
-            checked
+            (&*self.sources[image], self.observer.as_ref())
         };
+        let checked = Checked::new(source, &place, observer);
         let cuts = self.cuts_in(planned, hasher.length());
         let mut pieces = checked.go_on(blob, hasher)?;
         pieces.mark(cuts);
@@ -263,15 +264,27 @@ impl Filling<'_> {
     }
 
     /// The lock is a file that people edit: what it says of a manifest must be what the manifest says.
-    fn check_manifest(&self, image: usize, blob: &Blob, bytes: &[u8], place: &str) -> Result<(), store::Error> {
+    fn prove_manifest(
+        &self,
+        image: usize,
+        blob: &Blob,
+        bytes: Vec<u8>,
+        place: &str,
+    ) -> Result<Vec<u8>, store::Error> {
+        let got = Blob { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        if got != *blob {
+            return Err(store::Error::Wrong { place: place.to_owned(), wanted: *blob, got });
+        }
         let locked = self.plan.lock.images[image].manifests.iter().find(|m| m.digest == blob.digest);
         let agrees = locked.is_some_and(|locked| {
-            Manifest::parse(bytes, Some(&locked.media_type)).is_ok_and(|(manifest, _)| agree(locked, &manifest))
+            Manifest::parse(&bytes, Some(&locked.media_type))
+                .is_ok_and(|(manifest, _)| agree(locked, &manifest))
         });
         if agrees {
-            return Ok(());
+            Ok(bytes)
+        } else {
+            Err(store::Error::Disagrees { place: place.to_owned(), digest: blob.digest })
         }
-        Err(store::Error::Disagrees { place: place.to_owned(), digest: blob.digest })
     }
 }
 
@@ -296,10 +309,10 @@ fn tell(work: &Arc<Work>, failed: &Arc<Mutex<Option<Error>>>) -> Arc<store::writ
     })
 }
 
-/// A manifest that the lock itself holds.
-struct Text<'a>(&'a [u8]);
+/// A manifest, whole.
+struct Text(Vec<u8>);
 
-impl Source for Text<'_> {
+impl Source for Text {
     fn open<'a>(&'a self, _: &Blob, offset: u64) -> Result<Box<dyn Pieces + 'a>, store::Error> {
         let from = usize::try_from(offset).map_or(self.0.len(), |at| at.min(self.0.len()));
         let rest = bytes::Bytes::copy_from_slice(&self.0[from..]);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use minijinja::context;
+use minijinja::syntax::SyntaxConfig;
 
 use super::journal::Work;
 use super::{Error, Plan, Request};
@@ -81,9 +82,9 @@ fn readme(plan: &Plan, request: &Request<'_>) -> Result<String, Error> {
     let fault = |e: &minijinja::Error| Error::Template { name: "README.md", why: format!("{e:#}") };
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    environment.set_keep_trailing_newline(true);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.map_err(|e| fault(&e))?);
     environment.add_template("README.md", README).map_err(|e| fault(&e))?;
     let template = environment.get_template("README.md").map_err(|e| fault(&e))?;
     let images: Vec<_> = plan
@@ -104,9 +105,9 @@ fn readme(plan: &Plan, request: &Request<'_>) -> Result<String, Error> {
     let signers: Vec<String> = request.sign_keys.iter().map(|key| key.public().id().to_string()).collect();
     template
         .render(context! {
-            name => plan.release.name,
+            name => plan.release.name.clone(),
             version => plan.release.version.to_string(),
-            vendor => plan.release.vendor,
+            vendor => plan.release.vendor.clone(),
             sealed => plan.lock.seal == crate::release::lock::Seal::Age,
             volumes => plan.shape.volumes(),
             first_volume => crate::bundle::index::volume_name(&plan.release, plan.lock.seal, 0),

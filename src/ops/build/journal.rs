@@ -52,7 +52,7 @@ struct Identity {
     lock: Digest,
     seal: Seal,
     volume_bytes: u64,
-    key: Option<Zeroizing<String>>,
+    key: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,11 @@ impl Work {
             move |source| Error::File(fs::Error::Io { path, source })
         };
         std::fs::DirBuilder::new().recursive(true).create(out).map_err(io(out))?;
-        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder.join("volumes")).map_err(io(&folder))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder.join("volumes"))
+            .map_err(io(&folder))?;
         let path = folder.join(STATE);
         let sums = folder.join("SHA256SUMS");
         if !path.exists() && sums.exists() {
@@ -103,7 +107,7 @@ impl Work {
                 }
                 let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
                 file.set_len(whole as u64).map_err(io(&path))?;
-                (identity.key.map(|text| ReleaseKey::from_text(&text)).transpose()?, known)
+                (identity.key.map(|text| ReleaseKey::from_text(&Zeroizing::new(text))).transpose()?, known)
             }
             None => {
                 file.set_len(0).map_err(io(&path))?;
@@ -116,7 +120,7 @@ impl Work {
                     lock: plan.lock_digest,
                     seal: plan.lock.seal,
                     volume_bytes: plan.shape.volume_bytes(),
-                    key: key.as_ref().map(ReleaseKey::to_text),
+                    key: key.as_ref().map(|key| key.to_text().to_string()),
                 };
                 append(&mut file, &path, &identity)?;
                 file.sync_data().map_err(io(&path))?;
