@@ -1,1 +1,10 @@
-//! The suite.
+//! The suite: the product against the programs people already have.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "cases"]
+mod cases {
+    mod archive;
+    mod lock;
+    mod release;
+    mod signing;
+}

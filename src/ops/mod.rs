@@ -2,4 +2,6 @@
 
 pub mod keygen;
 pub mod keys;
+pub mod lock;
+pub mod transfer;
 pub mod trust;

@@ -1,0 +1,137 @@
+//! Names and passwords, from the files and helper programs that `docker login` and `podman login` write.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use docker_credential::{CredentialRetrievalError as Fault, DockerCredential};
+
+use super::Error;
+use super::answer::clean;
+
+/// How to say who we are.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// By name and password.
+    Password {
+        /// Name.
+        user: String,
+        /// Password.
+        secret: String,
+    },
+    /// By an identity token, which a token issuer exchanges (OAuth2 `refresh_token`).
+    Identity(String),
+}
+
+/// Credentials by registry, each looked for once.
+pub(super) struct Credentials {
+    files: Vec<PathBuf>,
+    known: Mutex<HashMap<String, Option<Credential>>>,
+}
+
+impl Credentials {
+    /// Credentials from `files`, the first that knows a registry holds.
+    pub(super) fn new(files: &[PathBuf]) -> Self {
+        Self { files: files.to_vec(), known: Mutex::default() }
+    }
+
+    /// The credential for `registry`; `None` when none is configured. Blocks: a helper program may be run.
+    ///
+    /// A file that is there and cannot be read, or a helper that fails, is an error and never "nobody".
+    pub(super) fn find(&self, registry: &str) -> Result<Option<Credential>, Error> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut found = None;
+        for file in &self.files {
+            found = read(file, registry)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(registry.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+fn read(path: &Path, registry: &str) -> Result<Option<Credential>, Error> {
+    // Docker Hub's key is older than its name.
+    let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
+    let fault = |place: String, why: &str| Error::Credentials {
+        registry: registry.to_owned(),
+        place,
+        why: clean(why),
+    };
+    let name = path.display().to_string();
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(fault(name, &error.to_string())),
+    };
+    match docker_credential::get_credential_from_reader(BufReader::new(file), key) {
+        Ok(DockerCredential::UsernamePassword(user, secret)) => {
+            Ok(Some(Credential::Password { user, secret }))
+        }
+        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Credential::Identity(token))),
+        Err(Fault::NoCredentialConfigured) => Ok(None),
+        // What every helper prints when it simply has none (docker-credential-helpers, credentials/error.go).
+        Err(Fault::HelperFailure { stdout, stderr, .. })
+            if format!("{stdout}{stderr}").contains("credentials not found") =>
+        {
+            Ok(None)
+        }
+        Err(Fault::HelperFailure { helper, stdout, stderr }) => {
+            let said = if stderr.trim().is_empty() { stdout } else { stderr };
+            Err(fault(helper, &format!("it failed: {}", said.trim())))
+        }
+        Err(Fault::HelperCommunicationError) => {
+            Err(fault(name, "the credential helper it names cannot be run"))
+        }
+        Err(Fault::MalformedHelperResponse) => {
+            Err(fault(name, "the credential helper it names gave a malformed answer"))
+        }
+        Err(Fault::CredentialDecodingError) => Err(fault(name, "the entry is not base64 of name:password")),
+        Err(Fault::CredentialMismatchError) => Err(fault(name, "the entry holds two different credentials")),
+        Err(Fault::ConfigReadError | Fault::ConfigNotFound) => {
+            Err(fault(name, "it is not a JSON file of logins"))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn find(config: &str, registry: &str) -> Result<Option<Credential>, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, config).unwrap();
+        Credentials::new(&[folder.path().join("absent.json"), path]).find(registry)
+    }
+
+    #[test]
+    fn reads_logins_and_identity_tokens() {
+        let config = r#"{"auths":{"h.io:5000":{"auth":"YW5uOnA6dw=="},"https://index.docker.io/v1/":{"identitytoken":"t"}}}"#;
+        let password = Credential::Password { user: "ann".into(), secret: "p:w".into() };
+        assert!(find(config, "h.io:5000").unwrap() == Some(password));
+        assert!(find(config, "docker.io").unwrap() == Some(Credential::Identity("t".into())));
+        assert!(find(config, "other.io").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_nobody() {
+        for config in [
+            "{",
+            r#"{"auths":{"h.io":{"auth":"%%"}}}"#,
+            r#"{"credHelpers":{"h.io":"no-such-helper-anywhere"}}"#,
+        ] {
+            assert!(matches!(find(config, "h.io"), Err(Error::Credentials { .. })), "{config}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One request and its attempts: authorization, redirects, waits. Everything the client sends goes through here.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::{Method, Response};
+use url::Url;
+
+use super::answer::{self, Answer};
+use super::hosts::{self, Hosts, same_origin};
+use super::http::{Fault, Http, fault};
+use super::retry::{self, Again, Failure};
+use super::token::{Bearer, Need, Scope, Tokens};
+use super::{Error, Options};
+use crate::limits;
+use crate::progress::{Event, Observer};
+
+/// What every request needs. Shared; holds no runtime, so that a task may own it.
+pub(super) struct Core {
+    pub(super) http: Http,
+    pub(super) hosts: Hosts,
+    pub(super) tokens: Tokens,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) stall: Duration,
+    pub(super) attempts: u32,
+    backoff: Duration,
+}
+
+/// One request that can be sent again.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// Host and port of the registry whose authorization may be used.
+    pub(super) registry: &'a str,
+    pub(super) to: To,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) scopes: Vec<Scope>,
+    /// Bytes the body of a good answer may have.
+    pub(super) limit: u64,
+    /// What is asked for, for messages.
+    pub(super) what: String,
+}
+
+/// Where a request goes.
+#[derive(Clone)]
+pub(super) enum To {
+    /// A path, perhaps with a query, below `/v2/`.
+    Api(String),
+    /// A URL the registry gave.
+    Url(Url),
+}
+
+impl<'a> Ask<'a> {
+    /// A request without body or extra headers, for a small answer.
+    pub(super) fn new(method: Method, registry: &'a str, to: To, what: String) -> Self {
+        Self {
+            method,
+            registry,
+            to,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            scopes: Vec::new(),
+            limit: limits::MANIFEST_BYTES,
+            what,
+        }
+    }
+
+    /// The same, asking for `scopes`.
+    pub(super) fn scoped(mut self, scopes: Vec<Scope>) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    fn need(&self) -> Need<'_> {
+        Need { registry: self.registry, what: &self.what, scopes: &self.scopes }
+    }
+}
+
+impl Core {
+    pub(super) fn new(options: &Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+        Ok(Self {
+            http: Http::new(options)?,
+            hosts: Hosts::new(&options.plain_http, !options.ca_files.is_empty()),
+            tokens: Tokens::new(&options.credential_files),
+            observer,
+            stall: options.stall.max(Duration::from_millis(10)),
+            attempts: options.attempts.max(1),
+            backoff: options.backoff,
+        })
+    }
+
+    /// Sends `ask`, as often as it takes, and reads the answer. Any status comes back as an answer but 401 and the passing ones.
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
+        let mut failures = 0;
+        loop {
+            match self.once(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => {
+                    failures += 1;
+                    self.pause(failure, failures, &ask.what).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits before the attempt that follows `failures` failed ones, or gives `failure` back when it was the last.
+    pub(super) async fn pause(&self, failure: Failure, failures: u32, what: &str) -> Result<(), Error> {
+        let Failure { mut error, again } = failure;
+        if again == Again::Never || failures >= self.attempts {
+            if let Error::TooManyRequests { attempts, .. } = &mut error {
+                *attempts = failures;
+            }
+            return Err(error);
+        }
+        let wait = retry::wait(again, self.backoff, failures);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.observer.event(Event::Retry { what, why: &error.to_string(), attempt: failures + 1, wait_ms });
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    async fn once(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let response = self.open(ask).await?;
+        let good = response.status().is_success();
+        let limit = if good { ask.limit } else { limits::ERROR_BODY_BYTES as u64 };
+        let (status, headers, url) =
+            (response.status().as_u16(), response.headers().clone(), response.url().clone());
+        let body = if ask.method == Method::HEAD {
+            Bytes::new()
+        } else {
+            self.read(response, limit, good, &ask.what).await?
+        };
+        Ok(Answer { status, headers, body, url })
+    }
+
+    /// The body, at most `limit` bytes of it: more is an error when `strict`, else left unread.
+    pub(super) async fn read(
+        &self,
+        mut response: Response,
+        limit: u64,
+        strict: bool,
+        what: &str,
+    ) -> Result<Bytes, Failure> {
+        let too_long = || Error::TooLong { what: what.to_owned(), limit };
+        if strict && response.content_length().is_some_and(|length| length > limit) {
+            return Err(too_long().into());
+        }
+        let mut body = BytesMut::new();
+        while let Some(piece) = self.piece(&mut response, what).await? {
+            if body.len() as u64 + piece.len() as u64 > limit {
+                if strict {
+                    return Err(too_long().into());
+                }
+                break;
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The next piece of a body.
+    pub(super) async fn piece(&self, response: &mut Response, what: &str) -> Result<Option<Bytes>, Failure> {
+        let url = response.url().clone();
+        self.patiently(what, response.chunk()).await?.map_err(|error| fault(error, &url).failure())
+    }
+
+    /// Sends `ask` once, follows redirects and answers challenges, and gives the answer with its body unread.
+    pub(super) async fn open(&self, ask: &Ask<'_>) -> Result<Response, Failure> {
+        let mut challenged = Vec::new();
+        loop {
+            let home = self.hosts.api(ask.registry, "")?;
+            let url = match &ask.to {
+                To::Api(path) => self.hosts.api(ask.registry, path)?,
+                To::Url(url) => url.clone(),
+            };
+            let tls = url.scheme() == "https";
+            let bearer = if same_origin(&url, &home) {
+                self.tokens.bearer(self, ask.registry, &ask.scopes, &challenged).await?
+            } else {
+                None
+            };
+            let response = match self.trip(ask, url, &home, bearer.as_ref()).await {
+                Err(Fault::WrongScheme(_)) if self.hosts.turn(ask.registry, tls) => continue,
+                Err(fault) => return Err(fault.failure()),
+                Ok(response) => response,
+            };
+            let status = response.status().as_u16();
+            let at_home = same_origin(response.url(), &home);
+            if status == 400 && !tls && at_home && !self.hosts.is_settled(ask.registry) {
+                let wants_tls = self.wants_tls(home, &ask.what).await?;
+                if wants_tls && self.hosts.turn(ask.registry, tls) {
+                    continue;
+                }
+            }
+            if at_home {
+                self.hosts.settle(ask.registry, tls);
+            }
+            if status == 401 && at_home && challenged.is_empty() {
+                challenged = self.tokens.challenged(&ask.need(), response.headers(), bearer.as_ref())?;
+                continue;
+            }
+            if retry::is_passing(status) || status == 401 || (!at_home && status == 403) {
+                return Err(self.refused(ask, response, at_home).await);
+            }
+            return Ok(response);
+        }
+    }
+
+    /// Whether a host that answered 400 to plain HTTP says that it wants TLS, as Go's and nginx's servers do.
+    async fn wants_tls(&self, home: Url, what: &str) -> Result<bool, Failure> {
+        let sent = self.patiently(what, self.http.client(&home).get(home.clone()).send()).await?;
+        let response = sent.map_err(|error| fault(error, &home).failure())?;
+        let body = self.read(response, limits::ERROR_BODY_BYTES as u64, false, what).await?;
+        Ok(String::from_utf8_lossy(&body).contains("HTTPS"))
+    }
+
+    /// The failure that an answer is. A storage host that refuses has let its signed URL expire: the registry gives a new one.
+    async fn refused(&self, ask: &Ask<'_>, response: Response, at_home: bool) -> Failure {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = self.read(response, limits::ERROR_BODY_BYTES as u64, false, &ask.what).await;
+        let words = answer::words(&headers, &body.unwrap_or_default());
+        let again = match status {
+            401 | 403 if at_home => Again::Never,
+            401 | 403 => Again::Soon,
+            _ => retry::again(&headers),
+        };
+        Failure { error: answer::refusal(status, ask.registry, &ask.what, words), again }
+    }
+
+    /// One way there and back, and on along redirects for reading methods.
+    async fn trip(
+        &self,
+        ask: &Ask<'_>,
+        mut url: Url,
+        home: &Url,
+        bearer: Option<&Bearer>,
+    ) -> Result<Response, Fault> {
+        for _ in 0..=limits::REDIRECTS {
+            if !self.hosts.admits(&url) {
+                let host = hosts::authority(&url);
+                return Err(Fault::Other(Error::PlainHttpRefused { host }.into()));
+            }
+            let mut request = self.http.client(&url).request(ask.method.clone(), url.clone());
+            request = request.headers(ask.headers.clone());
+            if !ask.body.is_empty() {
+                request = request.body(ask.body.clone());
+            } else if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) {
+                request = request.header(reqwest::header::CONTENT_LENGTH, 0);
+            }
+            if let Some(bearer) = bearer.filter(|_| same_origin(&url, home)) {
+                request = request.header(AUTHORIZATION, bearer.header.clone());
+            }
+            let response = match self.patiently(&ask.what, request.send()).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(fault(error, &url)),
+                Err(failure) => return Err(Fault::Other(failure)),
+            };
+            let reading = matches!(ask.method, Method::GET | Method::HEAD);
+            if !reading || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            url = redirect(&response, &ask.what).map_err(|error| Fault::Other(error.into()))?;
+        }
+        let to = hosts::place(&url);
+        let why = "it is one redirect too many";
+        Err(Fault::Other(Error::RedirectRefused { what: ask.what.clone(), to, why }.into()))
+    }
+
+    /// Waits for `future` as long as it takes less than the stall time; tells of silence on the way.
+    pub(super) async fn patiently<T>(
+        &self,
+        what: &str,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut future = pin!(future);
+        for quarter in 1..=4u32 {
+            match tokio::time::timeout(self.stall / 4, &mut future).await {
+                Ok(value) => return Ok(value),
+                Err(_) => {
+                    let seconds = (self.stall / 4 * quarter).as_secs();
+                    self.observer.event(Event::Stalled { what, seconds });
+                }
+            }
+        }
+        let seconds = self.stall.as_secs();
+        Err(Failure::passing(Error::Stalled { what: what.to_owned(), seconds }))
+    }
+}
+
+/// The target of a redirect; never from TLS to none, never with a name and password in it.
+fn redirect(response: &Response, what: &str) -> Result<Url, Error> {
+    let from = response.url();
+    let to = answer::header(response.headers(), LOCATION.as_str())
+        .and_then(|location| from.join(location).ok())
+        .ok_or_else(|| Error::Malformed { what: what.to_owned(), why: "a redirect to nowhere".into() })?;
+    let refused = |why| Error::RedirectRefused { what: what.to_owned(), to: hosts::place(&to), why };
+    if from.scheme() == "https" && to.scheme() != "https" {
+        return Err(refused("it leaves TLS"));
+    }
+    if !to.username().is_empty() || to.password().is_some() {
+        return Err(refused("it carries credentials"));
+    }
+    if hosts::is_metadata(&to) {
+        return Err(refused("it is a link-local address"));
+    }
+    Ok(to)
+}
