@@ -8,4 +8,6 @@ mod cases {
     mod lock_registry;
     mod release;
     mod signing;
+    mod spine;
+    mod world;
 }

@@ -5,7 +5,7 @@
 //! holds under that name. A blob that fails fails the images that need it and no others.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -44,6 +44,8 @@ pub struct Request<'a> {
     pub parallel: usize,
     /// Seconds since 1970; `None` where there is no clock.
     pub now: Option<i64>,
+    /// The folder that remembers what was loaded; `None` to remember nothing.
+    pub state: Option<&'a Path>,
     /// Whether an older release than the highest loaded is let through.
     pub allow_downgrade: bool,
     /// Whether to do it or only to say what would be done.
@@ -187,7 +189,11 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     let index = bundle.index.get();
     report.release = Some(index.release.clone());
     report.signers = bundle.index.signers().to_vec();
-    report.findings.extend(downgrade(&index.release, request.policy, request.allow_downgrade)?);
+    report.findings.extend(downgrade(
+        &index.release,
+        request.policy,
+        (request.state, request.allow_downgrade),
+    )?);
     report.findings.extend(bundle.contradictions());
     if refused(&report.findings) {
         return Ok(report);
@@ -216,7 +222,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         report.blobs.planned_bytes = plan.bytes();
         HashMap::new()
     } else {
-        let notes = notes::Files::new();
+        let notes = notes::Files::new(request.state);
         let loading = Loading { client, volumes: &volumes, notes: &notes, observer, tally: Tally::default() };
         let outcomes = loading.run(&plan, request.parallel);
         report.blobs = loading.tally.counts();
@@ -234,7 +240,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     }
     report.ok = report.images.iter().all(|image| image.state != ImageState::Failed);
     if report.ok && request.mode == Mode::Write {
-        remember::loaded(&index.release)?;
+        remember::loaded(request.state, &index.release)?;
     }
     Ok(report)
 }

@@ -3,11 +3,11 @@
 //! One small file in the user's state folder; never on the delivered medium.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::bundle::index::Release;
 use crate::limits;
-use crate::sys::{fs, state};
+use crate::sys::fs;
 
 /// Why the memory cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,35 +25,33 @@ pub enum Error {
     },
 }
 
-fn path() -> Option<PathBuf> {
-    Some(state::folder()?.join("releases.json"))
-}
+const FILE: &str = "releases.json";
 
 fn name(release: &Release) -> String {
     format!("{}/{}", release.vendor, release.name)
 }
 
-fn read(path: &PathBuf) -> Result<BTreeMap<String, semver::Version>, Error> {
+fn read(path: &Path) -> Result<BTreeMap<String, semver::Version>, Error> {
     let bytes = match fs::read_limited(path, limits::HAND_WRITTEN_BYTES) {
         Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             return Ok(BTreeMap::new());
         }
         other => other?,
     };
-    serde_json::from_slice(&bytes).map_err(|e| Error::Malformed { path: path.clone(), why: e.to_string() })
+    serde_json::from_slice(&bytes).map_err(|e| Error::Malformed { path: path.to_owned(), why: e.to_string() })
 }
 
-/// The highest version of `release`'s name and vendor that was loaded from here.
-pub fn highest(release: &Release) -> Result<Option<semver::Version>, Error> {
-    match path() {
-        Some(path) => Ok(read(&path)?.remove(&name(release))),
+/// The highest version of `release`'s name and vendor that `state`, the user's state folder, remembers.
+pub fn highest(state: Option<&Path>, release: &Release) -> Result<Option<semver::Version>, Error> {
+    match state {
+        Some(state) => Ok(read(&state.join(FILE))?.remove(&name(release))),
         None => Ok(None),
     }
 }
 
 /// Remembers that `release` was loaded.
-pub fn loaded(release: &Release) -> Result<(), Error> {
-    let Some(path) = path() else { return Ok(()) };
+pub fn loaded(state: Option<&Path>, release: &Release) -> Result<(), Error> {
+    let Some(path) = state.map(|state| state.join(FILE)) else { return Ok(()) };
     let mut known = read(&path)?;
     let entry = known.entry(name(release)).or_insert_with(|| release.version.clone());
     if *entry < release.version {
@@ -61,7 +59,7 @@ pub fn loaded(release: &Release) -> Result<(), Error> {
     }
     let text = serde_json::to_vec_pretty(&known)
         .map_err(|e| Error::Malformed { path: path.clone(), why: e.to_string() })?;
-    state::make(&path)?;
+    fs::private_folder_of(&path)?;
     fs::write(&path, &text, fs::PRIVATE)?;
     Ok(())
 }

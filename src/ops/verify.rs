@@ -3,7 +3,7 @@
 //! Collects findings and never stops at the first, but for one: when the signatures do not hold, nothing else is read. Each byte
 //! of a volume is read once; nothing is written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use signing::{KeyId, Policy};
@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub with: Option<OpenWith<'a>>,
     /// Seconds since 1970; `None` where there is no clock.
     pub now: Option<i64>,
+    /// The folder that remembers what was loaded; `None` to remember nothing.
+    pub state: Option<&'a Path>,
     /// Whether an older release than the highest loaded is let through.
     pub allow_downgrade: bool,
 }
@@ -105,7 +107,11 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     report.signers = bundle.index.signers().to_vec();
     report.volumes = index.volumes.len();
     report.depth = Depth::Bytes;
-    report.findings.extend(downgrade(&index.release, request.policy, request.allow_downgrade)?);
+    report.findings.extend(downgrade(
+        &index.release,
+        request.policy,
+        (request.state, request.allow_downgrade),
+    )?);
     report.findings.extend(bundle.contradictions());
     report.findings.extend(folder::check(&bundle));
 
@@ -138,9 +144,10 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
 pub(crate) fn downgrade(
     release: &Release,
     policy: &Policy,
-    allowed: bool,
+    (state, allowed): (Option<&Path>, bool),
 ) -> Result<Option<Finding>, remember::Error> {
-    let Some(installed) = remember::highest(release)?.filter(|installed| *installed > release.version) else {
+    let Some(installed) = remember::highest(state, release)?.filter(|installed| *installed > release.version)
+    else {
         return Ok(None);
     };
     let weight = match policy.terms().consequences.downgrade {

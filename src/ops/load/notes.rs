@@ -3,7 +3,7 @@
 //!
 //! Notes are a convenience: one that cannot be read or written costs a repeated upload, never the load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::limits;
 use crate::oci::Repository;
 use crate::registry::{Session, UploadNotes};
-use crate::sys::{fs, state};
+use crate::sys::fs;
 
 /// Notes as files.
 pub(super) struct Files {
@@ -28,9 +28,9 @@ struct Note {
 }
 
 impl Files {
-    /// In the user's state folder; nowhere when there is none.
-    pub(super) fn new() -> Self {
-        Self { folder: state::folder().map(|folder| folder.join("uploads")) }
+    /// In `state`, the user's state folder; nowhere when there is none.
+    pub(super) fn new(state: Option<&Path>) -> Self {
+        Self { folder: state.map(|folder| folder.join("uploads")) }
     }
 
     fn path(&self, repository: &Repository, digest: &Digest) -> Option<PathBuf> {
@@ -56,7 +56,7 @@ impl UploadNotes for Files {
             started: session.started,
         };
         if let Ok(text) = serde_json::to_vec(&note)
-            && state::make(&path).is_ok()
+            && fs::private_folder_of(&path).is_ok()
         {
             let _ = fs::write(&path, &text, fs::PRIVATE);
         }
