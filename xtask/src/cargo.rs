@@ -70,3 +70,9 @@ pub(crate) fn build_bundle() -> Result<PathBuf, String> {
     run(cargo(&["build", "--quiet", "--package", "bundle", "--bin", "bundle"]))?;
     Ok(target_folder()?.join("debug/bundle"))
 }
+
+/// Builds the program as it is delivered; returns where it is.
+pub(crate) fn build_release(name: &str) -> Result<PathBuf, String> {
+    run(cargo(&["build", "--quiet", "--release", "--package", name, "--bin", name]))?;
+    Ok(target_folder()?.join("release").join(name))
+}

@@ -1,5 +1,6 @@
 //! `cargo xtask <task>`: the project's own tasks.
 
+mod bench;
 mod cargo;
 mod ci;
 mod codegen;
@@ -24,6 +25,7 @@ cargo xtask <task>
   test [ARGS]         setup, then all tests; ARGS go to `cargo test`
   tidy                check the house rules that no compiler checks
   codegen [--check]   write what is generated, or fail when it is stale
+  bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
   dist                build the static release binary and check that it is static
   ci                  everything that must hold before a change is taken
 ";
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         ["demo"] => demo::run(),
+        ["bench"] => bench::run(1),
+        ["bench", "--quick"] => bench::run(16),
         ["dist"] => dist::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

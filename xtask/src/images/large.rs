@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::layer::header;
-use super::{Document, Family, Seed, graph, layout};
+use super::{Compression, Document, Family, Layer, Seed, graph, layout};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -42,6 +42,17 @@ pub fn write_large(folder: &Path, large: &Large) -> io::Result<Document> {
     let graph = graph::over(Family::Oci, platform, (&graph::config("linux/amd64", &diff_ids), layers));
     graph.write_layout(folder, &large.tag)?;
     Ok(graph.root().clone())
+}
+
+/// Writes images for `linux/amd64` under `tags`, each of `layers` tiny layers that stand nowhere else.
+pub fn write_many(folder: &Path, tags: &[String], layers: u64) -> io::Result<()> {
+    for tag in tags {
+        let layers: Vec<Layer> = (0..layers)
+            .map(|number| Layer::of_files(&[("id", format!("{tag}/{number}").as_bytes())], Compression::None))
+            .collect::<io::Result<_>>()?;
+        graph::image(Family::Oci, "linux/amd64", &layers).write_layout(folder, tag)?;
+    }
+    Ok(())
 }
 
 /// One layer with one file; returns its digest and size.

@@ -11,7 +11,7 @@ mod sample;
 mod seed;
 
 pub use graph::{Document, Family, Graph, image, index};
-pub use large::{Large, write_large};
+pub use large::{Large, write_large, write_many};
 pub use layer::{Compression, Layer};
 pub use sample::{Named, sample};
 pub use seed::Seed;

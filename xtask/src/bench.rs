@@ -1,0 +1,39 @@
+//! `cargo xtask bench`: how fast the release binary is, beside what this machine can do at all and beside stock tools.
+//!
+//! Everything is measured in one run on the same data, because machines are shared and noisy: what counts is the ratios. The
+//! result goes into `docs/benchmarks.md`.
+
+mod machine;
+mod measure;
+mod peers;
+mod report;
+mod spine;
+
+use std::path::Path;
+
+use crate::{Outcome, cargo, say};
+
+/// Bytes of layers in the large case, and how many layers they are in.
+const LAYERS: usize = 8;
+const LAYER_BYTES: u64 = 512 << 20;
+
+/// Measures and writes the report. `scale` divides the data, for a quick look; only a full run is written down.
+pub(crate) fn run(scale: u64) -> Outcome {
+    let program = cargo::build_release("bundle")?;
+    let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
+    let place = folder.path();
+    say::line("measuring the machine");
+    let machine = machine::measure(place)?;
+    say::line(&format!("{machine}"));
+    let large = spine::large(&program, &place.join("large"), &machine, LAYER_BYTES / scale)?;
+    let many = spine::many(&program, &place.join("many"), 100_000 / scale)?;
+    let text = report::text(&machine, &large, &many, LAYERS as u64 * LAYER_BYTES / scale);
+    say::line(&text);
+    if scale == 1 {
+        let path = Path::new("docs/benchmarks.md");
+        std::fs::write(path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    let missed: Vec<&str> =
+        large.rows.iter().chain(&many.rows).filter(|row| !row.holds()).map(|row| row.name.as_str()).collect();
+    if missed.is_empty() { Ok(()) } else { Err(format!("below what was set: {}", missed.join(", "))) }
+}
