@@ -49,9 +49,8 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
                     return;
                 }
             }
-            // Cut off: the size was found before; the chunk is named all the same.
-            Ok(_) => {}
-            Err(_) => {}
+            // Cut off or unreadable: the size was found before; the chunk is named all the same.
+            Ok(_) | Err(_) => {}
         }
         bad.lock().unwrap_or_else(PoisonError::into_inner).push((number, chunk, from, to));
     });

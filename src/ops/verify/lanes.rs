@@ -38,7 +38,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let lanes = divide(&index.blobs, index.payload.bytes, (cores / 2).clamp(1, LANES));
     let outcomes: Vec<Lane> = std::thread::scope(|scope| {
         let running: Vec<_> =
-            lanes.into_iter().map(|lane| scope.spawn(move || run(index, volumes, lane, observer))).collect();
+            lanes.into_iter().map(|lane| scope.spawn(move || run(index, volumes, &lane, observer))).collect();
         running.into_iter().filter_map(|lane| lane.join().ok()).collect()
     });
     let mut content = Content::default();
@@ -129,14 +129,14 @@ struct Plain {
     bytes: Option<Vec<bytes::Bytes>>,
 }
 
-fn run(index: &Index, volumes: &Volumes, part: Part, observer: &dyn Observer) -> Lane {
+fn run(index: &Index, volumes: &Volumes, part: &Part, observer: &dyn Observer) -> Lane {
     std::thread::scope(|scope| {
         let (raw, raw_queue) = sync_channel::<Raw>(3);
         let (plain, plain_queue) = sync_channel::<Plain>(3);
         let chunks = scope.spawn(move || hash_chunks(index, &raw_queue));
         let (first, last, from) = (part.first, part.last, part.from);
         let blobs = scope.spawn(move || hash_blobs(index, first..last, from, &plain_queue));
-        let unopened = read(volumes, &part, &raw, &plain, observer);
+        let unopened = read(volumes, part, &raw, &plain, observer);
         drop((raw, plain));
         Lane { chunks: chunks.join().unwrap_or_default(), blobs: blobs.join().unwrap_or_default(), unopened }
     })
