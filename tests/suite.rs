@@ -1,1 +1,4 @@
 //! The suite.
+mod cases {
+    mod registry;
+}

@@ -91,12 +91,13 @@ impl Client {
     }
 
     /// Puts `bytes` at `pointer`, exactly as they are, and compares the digest the registry states afterwards.
+    #[allow(clippy::too_many_arguments, reason = "an address of two parts and content of two parts")]
     pub fn push_manifest(
         &self,
         repository: &Repository,
         pointer: &Pointer,
         media_type: &str,
-        bytes: &Bytes,
+        bytes: &[u8],
     ) -> Result<PutManifest, Error> {
         let what = name(repository, pointer);
         let own = Digest::of(bytes);
@@ -113,7 +114,7 @@ impl Client {
         let to = to(repository, pointer);
         let mut ask = Ask::new(Method::PUT, repository.registry(), to, what).scoped(scopes);
         ask.headers.insert(CONTENT_TYPE, kind);
-        ask.body = bytes.clone();
+        ask.body = Bytes::copy_from_slice(bytes);
         let answer = self.runtime.block_on(self.core.ask(&ask))?;
         if !matches!(answer.status, 200..=202) {
             return Err(answer.refusal(repository.registry(), &ask.what));

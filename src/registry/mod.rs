@@ -52,15 +52,16 @@ impl Client {
     /// A client that tells `observer` of waits and new attempts.
     ///
     /// Fails with [`Error::CaFile`] when a certificate file cannot be used, and [`Error::Setup`].
-    pub fn new(options: &Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn new(options: Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("registry")
             .enable_all()
             .build()
             .map_err(|error| Error::Setup { why: error.to_string() })?;
+        let window = options.upload_window;
         let core = Arc::new(request::Core::new(options, observer)?);
-        Ok(Self { core, runtime: Arc::new(runtime), window: options.upload_window })
+        Ok(Self { core, runtime: Arc::new(runtime), window })
     }
 
     /// Whether `registry` (host, perhaps with a port) answers as a registry, and lets us in (distribution-spec end-1).
