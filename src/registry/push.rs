@@ -366,6 +366,7 @@ impl Upload<'_> {
                     return self.recover(Err(failure));
                 }
                 let next = self.client.location(&answer, &what)?.unwrap_or(at);
+                (self.strangers, self.turns) = (0, 0);
                 self.reached(next, has.max(begin + 1));
                 Ok(false)
             }

@@ -159,7 +159,7 @@ fn what_is_too_large_goes_in_smaller_windows() {
 fn a_registry_without_sessions_gets_one_post() {
     let server = server();
     let repository = repository(&server, "acme/app");
-    let held = Held::new(&noise(3 * MIB, 8));
+    let held = Held::new(&noise(200_000, 8));
     server.faults().add(Rule::new(Action::Status(405, Vec::new())).method("PUT"));
     server.faults().add(Rule::new(Action::Status(405, Vec::new())).method("PATCH"));
     let push = order(&repository, &held, &NoNotes);
