@@ -1,4 +1,14 @@
-//! The suite.
+//! The suite: the product against the programs people already have.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "cases"]
 mod cases {
+    mod archive;
+    mod lock;
+    mod lock_registry;
     mod registry;
+    mod release;
+    mod signing;
+    mod spine;
+    mod world;
 }

@@ -37,9 +37,13 @@ pub(crate) fn read(text: &[u8]) -> Result<Block, KeyError> {
     let end = format!("-----END {label}-----");
     let mut body = Zeroizing::new(String::with_capacity(text.len()));
     loop {
-        let line = lines.next().ok_or(KeyError::Malformed { why: "the END line is missing" })?;
+        let missing = KeyError::Malformed { why: "the END line is missing" };
+        let line = lines.next().ok_or(missing.clone())?;
         if line == end {
             break;
+        }
+        if line.starts_with('-') || (line.is_empty() && lines.next().is_none()) {
+            return Err(missing);
         }
         // `Proc-Type:` and other headers of the pre-PKCS#8 formats fail here, by their colon.
         if line.is_empty() || line.len() > LINE || line.contains(':') {

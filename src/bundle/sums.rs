@@ -4,7 +4,7 @@
 //! another case (FAT32 and exFAT hold only one of `a` and `A`), no path that is also another's folder. The escaped form that
 //! `sha256sum` writes for names with a backslash or newline is absent because [`EntryPath`] refuses such names; so is the binary mark `*`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::digest::{Digest, DigestError};
 use crate::limits;
@@ -178,31 +178,24 @@ impl Sums {
 
     /// Refuses two names, of files or of folders on their way, that differ only in case, and files inside files.
     fn check_collisions(&self) -> Result<(), SumsError> {
-        // Folded name → the name as spelt, and whose path it is from.
-        let mut names: BTreeMap<String, (&str, &EntryPath)> = BTreeMap::new();
-        let mut folders: BTreeSet<&str> = BTreeSet::new();
-        for path in self.entries.keys() {
-            let text = path.as_str();
-            let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
-            for end in ends {
-                let name = &text[..end];
-                // Every folder is looked at once, so the work is linear in what is new.
-                if end < text.len() && !folders.insert(name) {
-                    continue;
-                }
-                match names.insert(name.to_lowercase(), (name, path)) {
-                    Some((other, from)) if other == name => {
-                        return Err(SumsError::FileAndFolder { path: from.clone(), inside: path.clone() });
-                    }
-                    Some((_, from)) => {
-                        return Err(SumsError::Case { path: path.clone(), other: from.clone() });
-                    }
-                    None => {}
-                }
-            }
-        }
-        Ok(())
+        // With NUL for `/`, which no name has, sorting brings everything below one folded folder together: neighbours are enough.
+        let mut folded: Vec<(String, &EntryPath)> =
+            self.entries.keys().map(|path| (path.as_str().to_lowercase().replace('/', "\0"), path)).collect();
+        folded.sort_unstable();
+        folded.windows(2).try_for_each(|pair| check_neighbours(&pair[0], &pair[1]))
     }
+}
+
+fn check_neighbours(a: &(String, &EntryPath), b: &(String, &EntryPath)) -> Result<(), SumsError> {
+    let shared = a.0.split('\0').zip(b.0.split('\0')).take_while(|(a, b)| a == b).count();
+    let spelt_alike = a.1.as_str().split('/').take(shared).eq(b.1.as_str().split('/').take(shared));
+    if !spelt_alike {
+        return Err(SumsError::Case { path: b.1.clone(), other: a.1.clone() });
+    }
+    if shared == a.0.split('\0').count() {
+        return Err(SumsError::FileAndFolder { path: a.1.clone(), inside: b.1.clone() });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -235,7 +228,8 @@ mod tests {
     fn every_other_form_is_refused() {
         let hex = Digest::of(b"").hex();
         let l = |path: &str| format!("{hex}  {path}\n");
-        let cases: [(&str, String, fn(&SumsError) -> bool); 19] = [
+        type Is = fn(&SumsError) -> bool;
+        let cases: [(&str, String, Is); 22] = [
             ("empty", String::new(), |e| matches!(e, SumsError::Empty)),
             ("blank line", "\n".into(), |e| matches!(e, SumsError::Line { line: 1 })),
             ("no newline", format!("{hex}  a"), |e| matches!(e, SumsError::CutOff { line: 1 })),
@@ -255,6 +249,13 @@ mod tests {
             ("case of a folder", l("A/x") + &l("a/y"), |e| matches!(e, SumsError::Case { .. })),
             ("case outside ASCII", l("Ä") + &l("ä"), |e| matches!(e, SumsError::Case { .. })),
             ("file and folder", l("a") + &l("a/b"), |e| matches!(e, SumsError::FileAndFolder { .. })),
+            ("file and folder, apart", l("a") + &l("a.txt") + &l("a/b"), |e| {
+                matches!(e, SumsError::FileAndFolder { .. })
+            }),
+            ("file and folder in another case", l("A/b") + &l("a"), |e| matches!(e, SumsError::Case { .. })),
+            ("case of a folder, apart", l("A/z") + &l("Ab/x") + &l("a/a"), |e| {
+                matches!(e, SumsError::Case { .. })
+            }),
         ];
         for (reason, text, expected) in cases {
             let error = Sums::parse(text.as_bytes()).unwrap_err();

@@ -89,6 +89,7 @@ impl Descriptor {
 
 /// A parsed manifest: what it points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one is held at a time, never a list of them")]
 pub enum Manifest {
     /// An image or artifact: a configuration and layers.
     Image {

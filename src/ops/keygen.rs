@@ -92,7 +92,7 @@ pub fn keygen(request: &Request<'_>) -> Result<Report, Error> {
                     *random::bytes()?,
                     *random::bytes()?,
                 )?,
-                None => secret.to_pem()?,
+                None => secret.to_pem(),
             };
             write_pair((&key, pem.as_bytes()), (&public, secret.public().to_pem().as_bytes()))?;
             report.key_id = Some(secret.public().id());

@@ -1,5 +1,16 @@
 //! Verbs: each opens what it needs, decides, carries it out and returns a report. Prints nothing.
 
+pub mod build;
+pub mod finding;
+pub mod grant;
+pub mod inspect;
 pub mod keygen;
 pub mod keys;
+pub mod load;
+pub mod lock;
+pub mod open;
+pub mod remember;
+pub mod sign;
+pub mod transfer;
 pub mod trust;
+pub mod verify;

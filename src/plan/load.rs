@@ -3,7 +3,7 @@
 //! Facts: the index, the manifests (read from the bundle), the mapping, and which roots the registry already has. Out comes, for each
 //! blob in payload order, the repositories it must be in, and for each repository its manifests, children first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::bundle::index::Index;
 use crate::digest::{Blob, Digest};
@@ -24,8 +24,6 @@ pub struct Known {
 pub struct LoadPlan {
     /// Blobs to be put, in payload order, each with the repositories that need it.
     pub blobs: Vec<(Blob, Vec<Repository>)>,
-    /// Manifests to be put, in an order that may be carried out from first to last.
-    pub manifests: Vec<PutManifest>,
     /// Images to be put.
     pub images: Vec<PutImage>,
 }
@@ -33,8 +31,6 @@ pub struct LoadPlan {
 /// One manifest to put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutManifest {
-    /// Where.
-    pub repository: Repository,
     /// Which.
     pub digest: Digest,
     /// Its media type.
@@ -52,6 +48,8 @@ pub struct PutImage {
     pub to: Reference,
     /// Its root manifest.
     pub root: Digest,
+    /// All its manifests, children first, the root last.
+    pub manifests: Vec<PutManifest>,
 }
 
 /// A graph that is not whole.
@@ -138,7 +136,6 @@ pub fn plan(
 ) -> Result<LoadPlan, GraphError> {
     let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
     let mut places = HashMap::<Digest, BTreeSet<Repository>>::new();
-    let mut put = BTreeMap::<(Repository, Digest), ()>::new();
     let mut plan = LoadPlan::default();
     for (mapped, root) in images {
         let (order, blobs) = walk(*root, manifests, &sizes)?;
@@ -146,19 +143,16 @@ pub fn plan(
         for blob in blobs {
             places.entry(blob.digest).or_default().insert(repository.clone());
         }
-        for digest in order {
-            if put.insert((repository.clone(), digest), ()).is_none()
-                && let Some(known) = manifests.get(&digest)
-            {
-                plan.manifests.push(PutManifest {
-                    repository: repository.clone(),
-                    digest,
-                    media_type: known.media_type.clone(),
-                    needs: known.manifest.pointers().map(|p| p.digest).collect(),
-                });
-            }
-        }
-        plan.images.push(PutImage { from: mapped.from.clone(), to: mapped.to.clone(), root: *root });
+        let manifests = order
+            .into_iter()
+            .filter_map(|digest| {
+                let known = manifests.get(&digest)?;
+                let needs = known.manifest.pointers().map(|p| p.digest).collect();
+                Some(PutManifest { digest, media_type: known.media_type.clone(), needs })
+            })
+            .collect();
+        let (from, to) = (mapped.from.clone(), mapped.to.clone());
+        plan.images.push(PutImage { from, to, root: *root, manifests });
     }
     plan.blobs = index
         .blobs

@@ -33,8 +33,8 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Credentials from `files`, the first that knows a registry holds.
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, known: Mutex::default() }
+    pub(super) fn new(files: &[PathBuf]) -> Self {
+        Self { files: files.to_vec(), known: Mutex::default() }
     }
 
     /// The credential for `registry`; `None` when none is configured. Blocks: a helper program may be run.
@@ -112,7 +112,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, config).unwrap();
-        Credentials::new(vec![folder.path().join("absent.json"), path]).find(registry)
+        Credentials::new(&[folder.path().join("absent.json"), path]).find(registry)
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Client {
         repository: &Repository,
         pointer: &Pointer,
         media_type: &str,
-        bytes: &[u8],
+        bytes: &Bytes,
     ) -> Result<PutManifest, Error> {
         let what = name(repository, pointer);
         let own = Digest::of(bytes);
@@ -114,7 +114,7 @@ impl Client {
         let to = to(repository, pointer);
         let mut ask = Ask::new(Method::PUT, repository.registry(), to, what).scoped(scopes);
         ask.headers.insert(CONTENT_TYPE, kind);
-        ask.body = Bytes::copy_from_slice(bytes);
+        ask.body = bytes.clone();
         let answer = self.runtime.block_on(self.core.ask(&ask))?;
         if !matches!(answer.status, 200..=202) {
             return Err(answer.refusal(repository.registry(), &ask.what));

@@ -52,7 +52,7 @@ impl Client {
     /// A client that tells `observer` of waits and new attempts.
     ///
     /// Fails with [`Error::CaFile`] when a certificate file cannot be used, and [`Error::Setup`].
-    pub fn new(options: Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn new(options: &Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("registry")

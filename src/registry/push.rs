@@ -3,7 +3,6 @@
 //!
 //! distribution-spec §Pushing blobs. What to do after each failure is decided by [`next`], which knows no network.
 
-use jiff::Timestamp;
 use reqwest::Method;
 use url::Url;
 
@@ -18,11 +17,14 @@ use crate::digest::Blob;
 use crate::oci::{Pointer, Repository};
 use crate::progress::Event;
 use crate::store::{self, Source};
+use crate::sys::clock;
 
 /// Bytes of a window unless the user or the registry says otherwise: what is sent again at most when a session goes on.
 const WINDOW: u64 = 64 << 20;
 /// The smallest window we go down to; some registries take no larger one.
 const SMALL_WINDOW: u64 = 4 << 20;
+/// Blobs below this size are not noted: sending them again is quicker.
+const NOTED: u64 = 1 << 20;
 /// Changes of course one push may make: every way there is, and a token that ran out on each.
 const TURNS: u32 = 6;
 /// Bytes that make earlier failures forgotten.
@@ -289,8 +291,10 @@ impl Upload<'_> {
         if self.course.way == Way::Whole && offset > 0 && !self.course.no_patch {
             self.course.way = Way::Windows(WINDOW);
         }
-        let session = Session { location: at.to_string(), started: Timestamp::now().as_second() };
-        self.push.notes.save(self.push.repository, &self.push.blob.digest, &session);
+        if self.push.blob.size >= NOTED {
+            let session = Session { location: at.to_string(), started: clock::now().unwrap_or(0) };
+            self.push.notes.save(self.push.repository, &self.push.blob.digest, &session);
+        }
         self.at = Some(at);
     }
 

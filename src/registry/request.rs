@@ -95,11 +95,11 @@ impl<'a> Ask<'a> {
 }
 
 impl Core {
-    pub(super) fn new(options: Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub(super) fn new(options: &Options, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         Ok(Self {
-            http: Http::new(&options)?,
+            http: Http::new(options)?,
             hosts: Hosts::new(&options.plain_http, !options.ca_files.is_empty()),
-            tokens: Tokens::new(options.credential_files),
+            tokens: Tokens::new(&options.credential_files),
             observer,
             stall: options.stall.max(Duration::from_millis(10)),
             attempts: options.attempts.max(1),

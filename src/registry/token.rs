@@ -92,7 +92,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
+    pub(super) fn new(files: &[PathBuf]) -> Self {
         Self {
             credentials: Arc::new(Credentials::new(files)),
             ways: Mutex::default(),

@@ -13,5 +13,5 @@ pub mod yaml;
 
 pub use model::Release;
 pub use name::Name;
-pub use origin::Origin;
+pub use origin::{Origin, OriginError};
 pub use schema::schema;

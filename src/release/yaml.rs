@@ -10,6 +10,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use crate::limits;
@@ -155,7 +156,10 @@ fn options(hand: Hand) -> serde_saphyr::Options {
 
 fn describe(error: &serde_saphyr::Error, file: &str) -> Error {
     use serde_saphyr::Error as Yaml;
-    let bare = error.without_snippet();
+    let bare = match error.without_snippet() {
+        Yaml::AliasError { error, .. } => error.without_snippet(),
+        other => other,
+    };
     let place = error
         .location()
         .filter(|location| location.line() > 0)
@@ -176,7 +180,17 @@ fn describe(error: &serde_saphyr::Error, file: &str) -> Error {
         Yaml::DuplicateMappingKey { key, .. } => {
             format!("the key \"{}\" stands here twice", printable(key.as_deref().unwrap_or("")))
         }
-        Yaml::MultipleDocuments { .. } => "it holds more than one document".to_owned(),
+        Yaml::Unexpected { expected: "sequence start", .. } => "a list is expected here".to_owned(),
+        Yaml::Unexpected { expected: "mapping start", .. } => "a mapping is expected here".to_owned(),
+        Yaml::Budget { breach: BudgetBreach::Documents { .. }, .. } | Yaml::MultipleDocuments { .. } => {
+            "it holds more than one document".to_owned()
+        }
+        Yaml::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. }
+        | Yaml::AliasReplayLimitExceeded { .. }
+        | Yaml::AliasReplayStackDepthExceeded { .. } => {
+            "it uses anchors and aliases more than any document of its kind".to_owned()
+        }
+        Yaml::Budget { breach, .. } => format!("it is larger or deeper than is read: {breach:?}"),
         other => first_line(&other.to_string()),
     };
     let snippet = match error {

@@ -103,6 +103,17 @@ pub enum Error {
     Text(Digest),
 }
 
+impl Error {
+    /// As a fault of a store called `place`, for those who only read blobs.
+    #[must_use]
+    pub fn into_store(self, place: &str) -> store::Error {
+        match self {
+            Self::Store(error) => error,
+            other => store::Error::Malformed { path: place.into(), why: other.to_string() },
+        }
+    }
+}
+
 fn names(has: &[String]) -> String {
     match has {
         [] => "none with a name".to_owned(),

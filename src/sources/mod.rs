@@ -17,11 +17,13 @@ mod error;
 mod file;
 mod layout;
 mod names;
+mod remote;
 mod resolve;
 
 pub use archive::Archive;
 pub use error::Error;
 pub use layout::Layout;
+pub use remote::Remote;
 pub use resolve::{Resolved, Wish, resolve};
 
 /// A manifest as its source gave it.

@@ -83,6 +83,14 @@ pub enum Error {
         /// Byte of the file.
         at: u64,
     },
+    /// A manifest points to other things than the lock lists.
+    #[error("manifest {digest} of {place} points to other things than the lock lists")]
+    Disagrees {
+        /// The image.
+        place: String,
+        /// The manifest.
+        digest: Digest,
+    },
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] crate::bundle::seal::SealError),

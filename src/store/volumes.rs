@@ -66,6 +66,12 @@ impl Volumes {
         })
     }
 
+    /// The size of a blob that the index lists.
+    #[must_use]
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        self.offsets.get(digest).map(|extent| extent.size)
+    }
+
     /// The shape of the volumes.
     #[must_use]
     pub fn shape(&self) -> &Geometry {
@@ -139,24 +145,112 @@ impl Volumes {
         let mut buffer = vec![0; total];
         file.read_exact_at(&mut buffer, start)
             .map_err(|e| self.read_fault(volume, path, (start, start + total as u64), e))?;
-        let mut spans = Vec::with_capacity(lengths.len());
-        let mut at = 0;
-        if self.shape.seal() == Seal::Age {
-            let key = self.volume_key(volume, file, path)?;
-            let last = self.shape.units(volume).saturating_sub(1);
-            for (number, plain) in (unit..).zip(&lengths) {
-                let chunk = &mut buffer[at..at + plain + TAG];
-                let length = chunk.len() as u64;
-                key.open(number, number == last, chunk)
-                    .map_err(|_| self.damaged(volume, start + at as u64, start + at as u64 + length))?;
-                spans.push(at..at + plain);
-                at += plain + TAG;
+        let spans = match self.shape.seal() {
+            Seal::None => vec![0..total],
+            Seal::Age => {
+                let key = self.volume_key(volume, file, path)?;
+                self.open_units(key, volume, unit, lengths.into_iter(), &mut buffer)
+                    .map_err(|(from, to)| self.damaged(volume, from, to))?
             }
-        } else {
-            spans.push(0..total);
-        }
+        };
         let buffer = Bytes::from(buffer);
         Ok(spans.into_iter().map(|span| buffer.slice(span)).collect())
+    }
+}
+
+/// A run of whole units of one volume: where it is in the file and in the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Which volume.
+    pub volume: usize,
+    /// First byte of the file; 0, and so with the header, where the volume begins.
+    pub from: u64,
+    /// One past the last.
+    pub to: u64,
+    /// First byte of payload that is asked for.
+    pub payload: u64,
+    /// Bytes of payload that are asked for.
+    pub plain: u64,
+    unit: u64,
+    units: u64,
+    skip: usize,
+}
+
+impl Volumes {
+    /// The stretches that hold payload bytes `from..to`, in order, each of a few units.
+    pub fn stretches(&self, from: u64, to: u64) -> impl Iterator<Item = Stretch> + '_ {
+        let shape = &self.shape;
+        let end = to.min(shape.payload());
+        let mut at = from;
+        std::iter::from_fn(move || {
+            if at >= end {
+                return None;
+            }
+            let place = shape.place(at);
+            let unit = place.offset / PLAIN as u64;
+            let skip = place.offset % PLAIN as u64;
+            let all = shape.units(place.volume);
+            let units = (skip + (end - at)).div_ceil(PLAIN as u64).min(UNITS).min(all - unit);
+            let held: u64 = (unit..unit + units).map(|u| shape.unit_plain(place.volume, u) as u64).sum();
+            let plain = (held - skip).min(end - at);
+            let payload = at;
+            at += plain;
+            let first = if unit == 0 { 0 } else { shape.unit_offset(unit) };
+            let last = shape.unit_offset(unit + units).min(shape.file_length(place.volume));
+            let skip = crate::checked::small(skip);
+            Some(Stretch { volume: place.volume, from: first, to: last, payload, plain, unit, units, skip })
+        })
+    }
+
+    /// Opens the bytes of `stretch` as they were read; `Err` is the range of the file that does not open.
+    pub fn open_stretch(&self, stretch: &Stretch, file: &File, raw: &[u8]) -> Result<Vec<Bytes>, (u64, u64)> {
+        let volume = stretch.volume;
+        let start = self.shape.unit_offset(stretch.unit);
+        let mut buffer = raw[crate::checked::small(start - stretch.from)..].to_vec();
+        let lengths = (stretch.unit..stretch.unit + stretch.units).map(|u| self.shape.unit_plain(volume, u));
+        let spans = match self.shape.seal() {
+            Seal::None => vec![0..buffer.len()],
+            Seal::Age => {
+                let whole = (stretch.from, stretch.to);
+                let key = self.volume_key(volume, file, Path::new("")).map_err(|_| whole)?;
+                self.open_units(key, volume, stretch.unit, lengths, &mut buffer)?
+            }
+        };
+        let buffer = Bytes::from(buffer);
+        let (mut skip, mut left) = (stretch.skip, crate::checked::small(stretch.plain));
+        let mut pieces = Vec::with_capacity(spans.len());
+        for span in spans {
+            let mut piece = buffer.slice(span);
+            let _ = piece.split_to(skip.min(piece.len()));
+            skip = 0;
+            piece.truncate(left);
+            left -= piece.len();
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    /// Opens units in place, from `unit` on; gives where in `buffer` the plaintext is.
+    fn open_units(
+        &self,
+        key: &VolumeKey,
+        volume: usize,
+        unit: u64,
+        lengths: impl Iterator<Item = usize>,
+        buffer: &mut [u8],
+    ) -> Result<Vec<std::ops::Range<usize>>, (u64, u64)> {
+        let last = self.shape.units(volume).saturating_sub(1);
+        let start = self.shape.unit_offset(unit);
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for (number, plain) in (unit..).zip(lengths) {
+            let range = (start + at as u64, start + (at + plain + TAG) as u64);
+            let chunk = buffer.get_mut(at..at + plain + TAG).ok_or(range)?;
+            key.open(number, number == last, chunk).map_err(|_| range)?;
+            spans.push(at..at + plain);
+            at += plain + TAG;
+        }
+        Ok(spans)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -184,6 +184,22 @@ impl Draft {
     fn sync_folder(&self) -> Result<(), Error> {
         sync_folder_of(&self.target)
     }
+}
+
+/// Makes the folder that `file` goes into, for this user alone.
+pub fn private_folder_of(file: &Path) -> Result<(), Error> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| Error::io(folder, source))
+}
+
+/// Bytes free for this user on the filesystem that holds `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, Error> {
+    let facts = rustix::fs::statvfs(path).map_err(|errno| Error::io(path, errno.into()))?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 /// Makes what changed in the folder of `path` (names that came, went or moved) durable.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::test::Count;
-use crate::{Outcome, cargo, codegen, housekeeping, say, setup, test};
+use crate::{Outcome, cargo, codegen, demo, housekeeping, say, setup, test};
 
 pub(crate) fn run() -> Outcome {
     let mut count = Count::default();
@@ -31,7 +31,8 @@ fn steps(count: &mut Count) -> Outcome {
     timed("cargo test", || {
         *count = test::all(&[])?;
         if count.failed == 0 { Ok(()) } else { Err(String::new()) }
-    })
+    })?;
+    timed("cargo xtask demo", demo::run)
 }
 
 fn timed(name: &str, step: impl FnOnce() -> Outcome) -> Outcome {

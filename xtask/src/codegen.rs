@@ -20,7 +20,8 @@ pub(crate) enum Mode {
 /// Takes the built program; gives paths from the top level, each with its content.
 type Generator = fn(&Path) -> Result<Vec<(String, String)>, String>;
 
-const GENERATORS: &[(&str, Generator)] = &[("command reference", reference)];
+const GENERATORS: &[(&str, Generator)] =
+    &[("command reference", reference), ("schema of release.yaml", schema)];
 
 pub(crate) fn run(mode: Mode) -> Outcome {
     let bundle = cargo::build_bundle()?;
@@ -53,6 +54,13 @@ pub(crate) fn run(mode: Mode) -> Outcome {
         return Ok(());
     }
     Err(format!("stale: {}; `cargo xtask codegen` writes them", stale.join(", ")))
+}
+
+/// `manifests/schema/release.v1.json`: what `release.yaml` may hold, for editors.
+fn schema(bundle: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut program = cargo::program(&bundle.to_string_lossy());
+    program.arg("schema").env_clear();
+    Ok(vec![("manifests/schema/release.v1.json".to_owned(), cargo::output(program)?)])
 }
 
 /// `docs/cli.md`: the help of every command, as the program prints it.
@@ -94,4 +102,16 @@ fn commands_in(help: &str) -> Vec<&str> {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_found_in_help() {
+        let help = "Does.\n\nUsage: x\n\nCommands:\n  lock    Pins\n          and more\n  build   Builds\n  help    Prints\n\nOptions:\n  -q  Less";
+        assert_eq!(commands_in(help), ["lock", "build"]);
+        assert_eq!(commands_in("Usage: x\n"), Vec::<&str>::new());
+    }
 }

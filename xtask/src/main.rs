@@ -3,6 +3,7 @@
 mod cargo;
 mod ci;
 mod codegen;
+mod demo;
 mod dist;
 mod elf;
 mod housekeeping;
@@ -18,6 +19,7 @@ type Outcome = Result<(), String>;
 const USAGE: &str = "\
 cargo xtask <task>
 
+  demo                both sides of a delivery, on this machine, in ./demo
   setup               install what the tests need and is missing, with apt-get
   test [ARGS]         setup, then all tests; ARGS go to `cargo test`
   tidy                check the house rules that no compiler checks
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["tidy"] => housekeeping::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
+        ["demo"] => demo::run(),
         ["dist"] => dist::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

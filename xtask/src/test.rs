@@ -60,3 +60,15 @@ fn number_before(text: &str, word: &str) -> u64 {
     let before = text.split_once(word).map_or("", |(before, _)| before);
     before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_as_libtest_prints_them() {
+        let line = "FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.02s";
+        assert_eq!((number_before(line, " passed"), number_before(line, " failed")), (12, 3));
+        assert_eq!(number_before("something else", " passed"), 0);
+    }
+}

@@ -3,11 +3,12 @@
 //! Written with scrypt (RFC 7914) and AES-256-CBC. Read also with PBKDF2 over SHA-2. PBES1, SHA-1 and DES are named and refused. What a file asks
 //! for is held to a limit before any work is done for it.
 
-use pkcs8::der::{Decode as _, Encode as _, ErrorKind};
+use pkcs8::der::asn1::{AnyRef, OctetStringRef};
+use pkcs8::der::{Decode as _, Encode as _, ErrorKind, Reader as _};
 use pkcs8::pkcs5::pbes2::{self, Kdf, Pbkdf2Prf};
 use pkcs8::pkcs5::scrypt::Params;
 use pkcs8::pkcs5::{self, EncryptionScheme};
-use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier};
+use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier};
 use zeroize::Zeroizing;
 
 use super::KeyError;
@@ -26,6 +27,9 @@ const P: u32 = 5;
 
 /// Opens the DER of an `EncryptedPrivateKeyInfo`; gives the DER inside.
 pub(super) fn open(der: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    if let Some(oid) = outer_scheme(der).filter(|oid| *oid != pbes2::PBES2_OID) {
+        return Err(KeyError::Encryption { scheme: scheme(oid) });
+    }
     let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| match error.kind() {
         ErrorKind::TrailingData { .. } => KeyError::TrailingData,
         ErrorKind::OidUnknown { oid } => KeyError::Encryption { scheme: scheme(oid) },
@@ -60,7 +64,7 @@ pub(super) fn seal(
     let parameters =
         pbes2::Parameters::generate_scrypt_aes256cbc(cost, salt, iv).map_err(|_| failed.clone())?;
     let sealed = parameters.encrypt(passphrase, der).map_err(|_| failed.clone())?;
-    let encrypted_data = pkcs8::der::asn1::OctetStringRef::new(&sealed).map_err(|_| failed.clone())?;
+    let encrypted_data = OctetStringRef::new(&sealed).map_err(|_| failed.clone())?;
     EncryptedPrivateKeyInfoRef { encryption_algorithm: parameters.into(), encrypted_data }
         .to_der()
         .map_err(|_| failed)
@@ -102,12 +106,25 @@ fn check_cost(kdf: &Kdf) -> Result<(), KeyError> {
     }
 }
 
+/// What the whole is encrypted with, so that a scheme that is not read can be named. `None` for what is not even that.
+fn outer_scheme(der: &[u8]) -> Option<ObjectIdentifier> {
+    let whole = AnyRef::from_der(der).ok()?;
+    let scheme = whole.sequence(|reader| {
+        let scheme: AlgorithmIdentifierRef<'_> = reader.decode()?;
+        reader.decode::<AnyRef<'_>>()?;
+        Ok::<_, pkcs8::der::Error>(scheme.oid)
+    });
+    scheme.ok()
+}
+
 /// The name of an encryption that is not read.
 fn scheme(oid: ObjectIdentifier) -> String {
     match oid.to_string().as_str() {
         "1.2.840.113549.3.7" => "Triple DES".to_owned(),
         "1.3.14.3.2.7" => "DES".to_owned(),
         "1.2.840.113549.2.7" => "PBKDF2 with SHA-1".to_owned(),
+        other if other.starts_with("1.2.840.113549.1.12.1.") => "a scheme of PKCS#12".to_owned(),
+        other if other.starts_with("1.2.840.113549.1.5.") => "PBES1".to_owned(),
         other => other.to_owned(),
     }
 }

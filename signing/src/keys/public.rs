@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ed25519_dalek::VerifyingKey;
-use ed25519_dalek::pkcs8::spki::SubjectPublicKeyInfoRef;
+use pkcs8::SubjectPublicKeyInfoRef;
 use pkcs8::der::{Decode as _, ErrorKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use ed25519_dalek::pkcs8::{KeypairBytes, PrivateKeyInfoRef};
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkcs8::der::{Decode as _, ErrorKind};
-use pkcs8::{EncodePrivateKey as _, ObjectIdentifier};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use super::{KeyError, PublicKey, encrypted};
@@ -60,17 +59,24 @@ impl SecretKey {
             _ => malformed.clone(),
         })?;
         check_algorithm(info.algorithm.oid, info.algorithm.parameters.is_some())?;
-        let pair = KeypairBytes::try_from(info).map_err(|_| malformed)?;
-        let key = SigningKey::from_bytes(&pair.secret_key);
-        match pair.public_key {
-            Some(public) if public.to_bytes() != key.verifying_key().to_bytes() => Err(KeyError::Mismatch),
+        // RFC 8410, §7: an OCTET STRING of 32 bytes inside the OCTET STRING of PKCS#8.
+        let seed = match info.private_key.as_bytes() {
+            [0x04, 0x20, seed @ ..] => seed.try_into().map_err(|_| malformed)?,
+            _ => return Err(malformed),
+        };
+        let key = SigningKey::from_bytes(seed);
+        match info.public_key {
+            Some(public) if public.as_bytes() != Some(key.verifying_key().as_bytes().as_slice()) => {
+                Err(KeyError::Mismatch)
+            }
             _ => Ok(Self(key)),
         }
     }
 
     /// PKCS#8 PEM, unencrypted. Version 1, without the public key: OpenSSL 3.0 does not read version 2.
-    pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
-        Ok(pem::write(PLAIN, self.to_der()?.as_bytes()))
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        pem::write(PLAIN, self.to_der().as_slice())
     }
 
     /// PKCS#8 PEM, encrypted with `passphrase` (PBES2: scrypt, AES-256-CBC). `salt` and `iv` are random and used for this alone.
@@ -80,14 +86,16 @@ impl SecretKey {
         salt: [u8; encrypted::SALT_BYTES],
         iv: [u8; encrypted::IV_BYTES],
     ) -> Result<Zeroizing<String>, KeyError> {
-        let sealed = encrypted::seal(self.to_der()?.as_bytes(), passphrase, &salt, iv)?;
+        let sealed = encrypted::seal(self.to_der().as_slice(), passphrase, &salt, iv)?;
         Ok(pem::write(ENCRYPTED, &sealed))
     }
 
-    fn to_der(&self) -> Result<pkcs8::SecretDocument, KeyError> {
-        KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }
-            .to_pkcs8_der()
-            .map_err(|_| KeyError::Malformed { why: "the key does not encode" })
+    /// RFC 8410, §7: version 1 of the DER is a fixed header and the seed.
+    fn to_der(&self) -> Zeroizing<[u8; PKCS8_HEADER.len() + SEED_BYTES]> {
+        let mut der = Zeroizing::new([0; PKCS8_HEADER.len() + SEED_BYTES]);
+        der[..PKCS8_HEADER.len()].copy_from_slice(&PKCS8_HEADER);
+        der[PKCS8_HEADER.len()..].copy_from_slice(self.0.as_bytes());
+        der
     }
 
     /// Its public half.
@@ -101,6 +109,10 @@ impl SecretKey {
         self.0.sign(message).to_bytes()
     }
 }
+
+/// `SEQUENCE { INTEGER 0, SEQUENCE { OID 1.3.101.112 }, OCTET STRING { OCTET STRING … } }`.
+const PKCS8_HEADER: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,6 +52,9 @@ impl Entries {
         let (mut at, mut count) = (0u64, 0usize);
         while at < file.length {
             let cut = || broken(format!("it is cut off at byte {}", file.length));
+            if at == 0 && file.length < BLOCK {
+                return Err(broken("it is not a tar".to_owned()));
+            }
             if at + BLOCK > file.length {
                 return Err(cut());
             }
@@ -65,7 +68,10 @@ impl Entries {
             }
             let header = Header::from_byte_slice(&block);
             if header.cksum().ok() != Some(checksum(&block)) {
-                return Err(broken(format!("there is no tar header at byte {at}")));
+                return Err(broken(match at {
+                    0 => "it is not a tar".to_owned(),
+                    _ => format!("there is no tar header at byte {at}"),
+                }));
             }
             let kind = header.entry_type();
             let describes_next = kind.is_pax_local_extensions()

@@ -21,7 +21,7 @@ fn with_entry(settings: Options, server: &Server, entry: &str) -> Client {
     let path = folder.path().join("config.json");
     fs::write(&path, format!(r#"{{"auths":{{"{}":{entry}}}}}"#, server.host())).unwrap();
     let settings = Options { credential_files: vec![path], ..settings };
-    let client = Client::new(settings, Arc::new(Recorder::default())).unwrap();
+    let client = Client::new(&settings, Arc::new(Recorder::default())).unwrap();
     // Credentials are looked for once; the answer does not matter here.
     let _ = client.ping(&server.host());
     server.reset_stats();
@@ -49,7 +49,7 @@ fn a_login_opens_and_a_wrong_one_is_said_to_be_wrong() {
             for result in [
                 client.manifest(&repository, &tag("v1")).map(|_| ()),
                 client.head_manifest(&repository, &tag("v1")).map(|_| ()),
-                client.push_manifest(&repository, &tag("v1"), MANIFEST, b"{}").map(|_| ()),
+                client.push_manifest(&repository, &tag("v1"), MANIFEST, &"{}".into()).map(|_| ()),
             ] {
                 let error = result.unwrap_err();
                 assert!(matches!(error, Error::Unauthorized { .. }), "{who}: {error}");
@@ -67,7 +67,7 @@ fn a_wrong_password_never_becomes_an_anonymous_pull() {
     client().manifest(&repository, &tag("v1")).unwrap();
     let error = with_login(options(), &server, "ann", "wr0ng").manifest(&repository, &tag("v1")).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
-    let error = client().push_manifest(&repository, &tag("v2"), MANIFEST, b"{}").unwrap_err();
+    let error = client().push_manifest(&repository, &tag("v2"), MANIFEST, &"{}".into()).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. } | Error::Denied { .. }), "{error}");
 }
 
@@ -180,7 +180,7 @@ fn a_strange_token_issuer_is_not_trusted() {
 fn plain_http_to_another_machine_is_never_tried() {
     let far = Repository::new("192.0.2.1:5000", "acme/app").unwrap();
     let settings = Options { attempts: 1, ..options() };
-    let client = Client::new(settings, Arc::new(Recorder::default())).unwrap();
+    let client = Client::new(&settings, Arc::new(Recorder::default())).unwrap();
     let error = client.manifest(&far, &tag("v1")).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. } | Error::Stalled { .. }), "{error}");
 }

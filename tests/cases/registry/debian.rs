@@ -72,7 +72,7 @@ fn run(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
 }
 
 fn new(settings: Options) -> Client {
-    Client::new(settings, Arc::new(Recorder::default())).unwrap()
+    Client::new(&settings, Arc::new(Recorder::default())).unwrap()
 }
 
 /// Pushes an image and reads it back.
@@ -99,7 +99,7 @@ fn round_trip(client: &Client, repository: &Repository) {
     );
     let digest = Digest::of(text.as_bytes());
     assert_eq!(client.head_manifest(repository, &tag("v1")).unwrap(), None);
-    let put = client.push_manifest(repository, &tag("v1"), MANIFEST, text.as_bytes()).unwrap();
+    let put = client.push_manifest(repository, &tag("v1"), MANIFEST, &text.clone().into()).unwrap();
     assert_eq!(put.digest, Some(digest));
     for pointer in [tag("v1"), Pointer::Digest(digest)] {
         assert_eq!(client.manifest(repository, &pointer).unwrap().bytes, text.as_bytes());
@@ -212,7 +212,7 @@ fn a_registry_with_tls_under_its_own_authority() {
             fs::write(&path, text).unwrap();
         }
         let settings = Options { ca_files: vec![path], ..options() };
-        let made = Client::new(settings, Arc::new(Recorder::default()));
+        let made = Client::new(&settings, Arc::new(Recorder::default()));
         assert!(matches!(made, Err(Error::CaFile { .. })), "{name}");
     }
 }

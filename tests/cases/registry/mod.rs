@@ -32,7 +32,7 @@ fn options() -> Options {
 }
 
 fn client() -> Client {
-    Client::new(options(), Arc::new(Recorder::default())).unwrap()
+    Client::new(&options(), Arc::new(Recorder::default())).unwrap()
 }
 
 fn server() -> Server {

@@ -221,7 +221,7 @@ fn referrers_come_from_the_endpoint_or_the_fallback_tag() {
         let own = Digest::of(text.as_bytes());
         let client = client();
         let put =
-            client.push_manifest(&repository, &Pointer::Digest(own), MANIFEST, text.as_bytes()).unwrap();
+            client.push_manifest(&repository, &Pointer::Digest(own), MANIFEST, &text.clone().into()).unwrap();
         assert_eq!((put.digest, put.subject_handled), (Some(own), referrers));
         if !referrers {
             assert!(client.referrers(&repository, &digest).unwrap().is_empty());
@@ -231,7 +231,7 @@ fn referrers_come_from_the_endpoint_or_the_fallback_tag() {
                 text.len()
             );
             let fallback = tag(&format!("sha256-{}", digest.hex()));
-            client.push_manifest(&repository, &fallback, kind, index.as_bytes()).unwrap();
+            client.push_manifest(&repository, &fallback, kind, &index.into()).unwrap();
         }
         let found = client.referrers(&repository, &digest).unwrap();
         assert_eq!(found.iter().map(|one| one.digest).collect::<Vec<_>>(), [own]);
@@ -249,7 +249,7 @@ fn a_proxy_is_used_for_other_machines() {
     };
     let plain_http = vec!["registry.example:80".to_owned()];
     let settings = Options { proxies, plain_http, ..options() };
-    let client = Client::new(settings, Arc::new(Recorder::default())).unwrap();
+    let client = Client::new(&settings, Arc::new(Recorder::default())).unwrap();
     let far = Repository::new("registry.example:80", "acme/app").unwrap();
     assert_eq!(client.manifest(&far, &tag("v1")).unwrap().bytes, bytes);
 }

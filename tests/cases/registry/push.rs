@@ -17,7 +17,7 @@ fn order<'a>(repository: &'a Repository, from: &'a Held, notes: &'a dyn UploadNo
 
 fn windows(bytes: u64) -> Client {
     let settings = Options { upload_window: Some(bytes), ..options() };
-    Client::new(settings, Arc::new(Recorder::default())).unwrap()
+    Client::new(&settings, Arc::new(Recorder::default())).unwrap()
 }
 
 fn ranges(server: &Server) -> Vec<String> {
@@ -123,7 +123,7 @@ fn a_killed_process_is_taken_up() {
     // A process that dies asks no more questions: one attempt, and the session stays.
     server.faults().add(Rule::new(Action::ResetRequest(8 << 20)).method("PUT").once());
     let settings = Options { attempts: 1, ..options() };
-    let first = Client::new(settings, Arc::new(Recorder::default())).unwrap();
+    let first = Client::new(&settings, Arc::new(Recorder::default())).unwrap();
     assert!(first.push_blob(&push).is_err());
     assert_eq!((notes.count(), server.open_uploads()), (1, 1));
     let Pushed::Sent { bytes, resumed_at } = client().push_blob(&push).unwrap() else { panic!() };

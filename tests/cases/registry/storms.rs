@@ -10,7 +10,7 @@ use super::*;
 
 fn recorded(settings: Options) -> (Client, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    (Client::new(settings, recorder.clone()).unwrap(), recorder)
+    (Client::new(&settings, recorder.clone()).unwrap(), recorder)
 }
 
 #[test]

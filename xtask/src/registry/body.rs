@@ -6,7 +6,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,15 +15,13 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::server::Shared;
+use super::wire::Wire;
 
 /// Bytes of one piece of an answer: large enough to be cheap, small enough that counts are true when a client leaves.
 const PIECE: u64 = 256 << 10;
 
 /// How long a cut waits, so that what was sent before it has left the process.
 const FLUSH: Duration = Duration::from_millis(30);
-
-/// Set to end a connection with a TCP reset instead of an orderly close.
-pub(super) type ResetFlag = Arc<AtomicBool>;
 
 #[derive(Debug)]
 enum Origin {
@@ -49,7 +46,7 @@ pub(super) struct Outgoing {
     flip: Option<u64>,
     endless: bool,
     cut: Option<(u64, Ending)>,
-    reset: Option<ResetFlag>,
+    wire: Option<Arc<Wire>>,
     pause: Option<Pin<Box<Sleep>>>,
     count: Option<(Arc<Shared>, String)>,
 }
@@ -69,7 +66,7 @@ impl Outgoing {
             flip: None,
             endless: false,
             cut: None,
-            reset: None,
+            wire: None,
             pause: None,
             count: None,
         }
@@ -111,9 +108,9 @@ impl Outgoing {
         self.length = self.length.min(length);
     }
 
-    pub(super) fn cut(&mut self, after: u64, ending: Ending, reset: &ResetFlag) {
+    pub(super) fn cut(&mut self, after: u64, ending: Ending, wire: &Arc<Wire>) {
         self.cut = Some((after, ending));
-        self.reset = Some(Arc::clone(reset));
+        self.wire = Some(Arc::clone(wire));
     }
 
     fn piece(&mut self, most: u64) -> io::Result<Bytes> {
@@ -155,8 +152,8 @@ impl Outgoing {
         if pause.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        if let Some(reset) = self.reset.as_ref().filter(|_| ending == Ending::Reset) {
-            reset.store(true, Ordering::SeqCst);
+        if let Some(wire) = self.wire.as_ref().filter(|_| ending == Ending::Reset) {
+            wire.reset();
         }
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
@@ -219,12 +216,12 @@ pub(super) struct Intake {
     taken: u64,
     cut: Option<(u64, Ending)>,
     most: Option<u64>,
-    reset: ResetFlag,
+    wire: Arc<Wire>,
 }
 
 impl Intake {
-    pub(super) fn new(body: Incoming, reset: &ResetFlag) -> Self {
-        Self { body, taken: 0, cut: None, most: None, reset: Arc::clone(reset) }
+    pub(super) fn new(body: Incoming, wire: &Arc<Wire>) -> Self {
+        Self { body, taken: 0, cut: None, most: None, wire: Arc::clone(wire) }
     }
 
     pub(super) fn cut(&mut self, after: u64, ending: Ending) {
@@ -242,7 +239,9 @@ impl Intake {
             if ending == Ending::Stall {
                 std::future::pending::<()>().await;
             }
-            self.reset.store(ending == Ending::Reset, Ordering::SeqCst);
+            if ending == Ending::Reset {
+                self.wire.reset();
+            }
             return Err(Torn::Broken);
         }
         loop {
@@ -263,6 +262,13 @@ impl Intake {
                 return Err(Torn::TooLarge);
             }
             return Ok(Some(piece));
+        }
+    }
+
+    /// From here on only the length of the body counts.
+    pub(super) fn blank(&self) {
+        if let Some(rest) = self.body.size_hint().exact() {
+            self.wire.blank(rest);
         }
     }
 

@@ -1,10 +1,7 @@
 //! From a TCP connection to a handler and back, with the faults applied on the way.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +11,13 @@ use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::body::{Ending, Intake, Outgoing, ResetFlag, Torn};
+use super::body::{Ending, Intake, Outgoing, Torn};
 use super::reply::{Fail, Outcome, Reply, empty, error, head_only, name, set, with_body};
 use super::route::{Query, Route};
 use super::server::Shared;
+use super::wire::{Wire, WireStream};
 use super::{Action, Line, blobs, lists, manifests, token, uploads};
 
 /// Takes connections for as long as the runtime lives.
@@ -39,69 +36,11 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let reset: ResetFlag = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
-    let service = service_fn(|request| handle(Arc::clone(&shared), request, Arc::clone(&reset)));
+    let wire = Arc::new(Wire::default());
+    let io = TokioIo::new(WireStream { stream, wire: Arc::clone(&wire) });
+    let service = service_fn(|request| handle(Arc::clone(&shared), request, Arc::clone(&wire)));
     // A connection that ends badly is the client's to report.
     drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
-}
-
-/// A TCP stream that can end in a reset.
-struct Resettable {
-    stream: TcpStream,
-    reset: ResetFlag,
-}
-
-impl Drop for Resettable {
-    fn drop(&mut self) {
-        if self.reset.load(Ordering::SeqCst) {
-            // Without it the client sees an orderly close, which is a fault too.
-            drop(self.stream.set_zero_linger());
-        }
-    }
-}
-
-impl AsyncRead for Resettable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Resettable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.reset.load(Ordering::SeqCst) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
 }
 
 /// One request, taken apart.
@@ -165,7 +104,7 @@ impl Drop for Entry {
     }
 }
 
-async fn handle(shared: Arc<Shared>, request: Request<Incoming>, reset: ResetFlag) -> io::Result<Reply> {
+async fn handle(shared: Arc<Shared>, request: Request<Incoming>, wire: Arc<Wire>) -> io::Result<Reply> {
     let (parts, body) = request.into_parts();
     let route = Route::of(parts.uri.path());
     let mut entry = Entry::begin(&shared, &parts, &route);
@@ -173,7 +112,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, reset: ResetFla
     let fault = shared.faults.pick(parts.method.as_str(), path);
     let query = Query::of(parts.uri.query().unwrap_or(""));
     let head = parts.method == Method::HEAD;
-    let mut call = Call { shared, parts, route, query, intake: Intake::new(body, &reset) };
+    let mut call = Call { shared, parts, route, query, intake: Intake::new(body, &wire) };
 
     let outcome = match fault.as_ref().map(|fault| before(fault, &mut call)) {
         Some(Before::Answer(reply)) => Ok(*reply),
@@ -191,10 +130,10 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, reset: ResetFla
     };
     if let Some(fault) = &fault {
         if *fault == Action::LoseAnswer {
-            reset.store(true, Ordering::SeqCst);
+            wire.reset();
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        after(fault, &mut reply, &reset);
+        after(fault, &mut reply, &wire);
     }
     entry.status = reply.status().as_u16();
     Ok(if head { head_only(reply) } else { reply })
@@ -271,11 +210,11 @@ fn before(fault: &Action, call: &mut Call) -> Before {
 }
 
 /// The part of a fault that happens to the answer.
-fn after(fault: &Action, reply: &mut Reply, reset: &ResetFlag) {
+fn after(fault: &Action, reply: &mut Reply, wire: &Arc<Wire>) {
     match fault {
-        Action::ResetResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Reset, reset),
-        Action::CloseResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Close, reset),
-        Action::StallResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Stall, reset),
+        Action::ResetResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Reset, wire),
+        Action::CloseResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Close, wire),
+        Action::StallResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Stall, wire),
         Action::WrongBytes(at) => reply.body_mut().flip(*at),
         Action::ShortBody(length) => {
             reply.body_mut().shorten(*length);

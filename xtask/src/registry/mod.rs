@@ -21,6 +21,7 @@ mod stats;
 mod tests;
 mod token;
 mod uploads;
+mod wire;
 
 pub use config::{Auth, Config, Storage, TokenAuth};
 pub use faults::{Action, Faults, Rule};

@@ -336,3 +336,22 @@ fn other_storages() {
     assert_eq!((head.status, head.header("content-length")), (200, Some("1000000")));
     assert_eq!(sink.stats().blob_received, 1_000_000);
 }
+
+#[test]
+fn what_is_dropped_unseen_ends_where_the_body_ends() {
+    let sink = Server::start(Config { storage: Storage::Discard, ..Config::default() }).unwrap();
+    let body = vec![b'\n'; 5_000_001];
+    let digest = digest_of(b"taken on trust");
+    let mut stream = TcpStream::connect(sink.address()).unwrap();
+    for _ in 0..3 {
+        let head = format!("POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\n");
+        write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        stream.write_all(&body).unwrap();
+    }
+    write!(stream, "HEAD /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 201").count(), 3, "{answers}");
+    assert!(answers.contains("content-length: 5000001"), "{answers}");
+    assert_eq!(sink.stats().blob_received, 15_000_003);
+}

@@ -68,6 +68,9 @@ impl Upload {
     /// Takes in the whole body; what came before a break stays.
     async fn fill(&mut self, call: &mut Call) -> Result<u64, Fail> {
         let before = self.length;
+        if matches!(self.held, Held::Nothing) {
+            call.intake.blank();
+        }
         let outcome = loop {
             match call.intake.next().await {
                 Ok(Some(piece)) => self.take(&piece)?,

@@ -1,0 +1,366 @@
+//! `bundle build`: from a lock to a signed, sealed folder, each payload byte read once and written once.
+//!
+//! The payload is laid out from the lock, then filled: blobs are read ahead, checked, sealed and hashed as they pass. Work happens in a
+//! hidden folder beside the result; `SHA256SUMS` and its signatures are written last, and a rename makes the whole appear. Killed at any
+//! moment, the next run goes on from what the volumes themselves prove ([`journal`], [`fill`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use signing::{KeyId, SecretKey};
+
+use crate::bundle::geometry::GeometryError;
+use crate::bundle::grant::{GrantError, Recipient};
+use crate::bundle::index::{self, IndexError};
+use crate::bundle::{Geometry, seal};
+use crate::checked::ByteSize;
+use crate::digest::Digest;
+use crate::limits;
+use crate::oci::Reference;
+use crate::ops::grant::GrantName;
+use crate::plan::payload::{self, Payload, PayloadError};
+use crate::progress::{Event, Observer};
+use crate::release::lock::{self, Lock, Seal};
+use crate::release::{Origin, OriginError};
+use crate::sources::{self, Images};
+use crate::store;
+use crate::sys::fs;
+
+mod fill;
+mod finish;
+mod journal;
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// The `release.yaml`; its lock lies beside it.
+    pub file: &'a Path,
+    /// The folder in which the bundle's folder is made.
+    pub out: &'a Path,
+    /// Who signs; none for an unsigned bundle, which nobody can load until it is signed.
+    pub sign_keys: &'a [SecretKey],
+    /// Who can open it; the first is the vendor's escrow.
+    pub recipients: &'a [Grantee],
+    /// Overrides the release's volume size.
+    pub volume_size: Option<ByteSize>,
+    /// Whether to do it or only to say what would be done.
+    pub mode: Mode,
+}
+
+/// Someone who can open a bundle.
+#[derive(Debug, Clone)]
+pub struct Grantee {
+    /// What the grant is called: `grants/<name>.age`.
+    pub name: GrantName,
+    /// To whom it is sealed.
+    pub recipient: Recipient,
+}
+
+/// Whether to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Build.
+    #[default]
+    Write,
+    /// Plan, and stop.
+    DryRun,
+}
+
+/// What was built, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The bundle's folder.
+    pub folder: PathBuf,
+    /// The release's name.
+    pub name: String,
+    /// Its version.
+    pub version: semver::Version,
+    /// Whether only planned.
+    pub dry_run: bool,
+    /// How the payload is sealed.
+    pub seal: Seal,
+    /// Images carried.
+    pub images: usize,
+    /// Blobs carried, each once.
+    pub blobs: usize,
+    /// Bytes of payload.
+    pub payload_bytes: u64,
+    /// Volume files.
+    pub volumes: usize,
+    /// Bytes of all volume files: what the medium must hold.
+    pub volume_bytes: u64,
+    /// Bytes of payload that an earlier, interrupted run had done.
+    pub resumed_bytes: u64,
+    /// SHA-256 of `bundle.json`; `None` when only planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
+    /// Whose signatures it has.
+    pub signers: Vec<KeyId>,
+    /// Who can open it.
+    pub grants: Vec<String>,
+}
+
+/// Why nothing was built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// There is no usable lock.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The lock is missing.
+    #[error("{path}: there is no lock", path = path.display())]
+    NoLock {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The lock is of another state of the release.
+    #[error("{lock} was made from another {release}", lock = lock.display(), release = release.display())]
+    Stale {
+        /// The lock.
+        lock: PathBuf,
+        /// The release.
+        release: PathBuf,
+    },
+    /// Nobody could open what would be built.
+    #[error("the release is sealed and no recipient is named")]
+    NoRecipient,
+    /// Volumes too small or too large.
+    #[error("a volume size of {0} bytes is outside 128 KiB to 4 GiB")]
+    VolumeSize(u64),
+    /// The payload has no possible shape.
+    #[error(transparent)]
+    Shape(#[from] GeometryError),
+    /// The payload cannot be laid out.
+    #[error(transparent)]
+    Plan(#[from] PayloadError),
+    /// The result is there already.
+    #[error("{folder} exists", folder = folder.display())]
+    Exists {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// An unfinished build of something else is in the way.
+    #[error("{folder} holds an unfinished build of another lock, seal or volume size", folder = folder.display())]
+    Unfinished {
+        /// The hidden folder.
+        folder: PathBuf,
+    },
+    /// Another build works in the same folder.
+    #[error("{folder} is in use by another build", folder = folder.display())]
+    Busy {
+        /// The hidden folder.
+        folder: PathBuf,
+    },
+    /// What a killed build remembered cannot be read.
+    #[error("{path}: {why}", path = path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The medium is too small.
+    #[error("{folder} has {free} bytes free; {need} more are needed", folder = folder.display())]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes still to be written.
+        need: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// A source cannot be opened.
+    #[error("{image}: {source}")]
+    Source {
+        /// Which image.
+        image: String,
+        /// Why.
+        source: Box<sources::Error>,
+    },
+    /// A source named in the lock is none.
+    #[error("{image}: {source}")]
+    From {
+        /// Which image.
+        image: String,
+        /// Why.
+        source: OriginError,
+    },
+    /// Reading a blob or writing a volume failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The index cannot be written.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The list of files cannot be made.
+    #[error(transparent)]
+    Sums(#[from] crate::bundle::sums::SumsError),
+    /// Signing failed.
+    #[error(transparent)]
+    Sign(#[from] crate::ops::sign::Error),
+    /// A grant cannot be made.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// The release key cannot be made.
+    #[error(transparent)]
+    Seal(#[from] seal::SealError),
+    /// A text of the bundle cannot be rendered.
+    #[error("the template {name} cannot be rendered: {why}")]
+    Template {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How often a blob that came wrong, or volumes that cannot be gone on with, are begun again.
+const ATTEMPTS: u32 = 3;
+
+/// Builds a bundle. `registry` gives the source of a reference's repository.
+pub fn build<R>(request: &Request<'_>, registry: R, observer: &Arc<dyn Observer>) -> Result<Report, Error>
+where
+    R: Fn(&Reference) -> Arc<dyn Images> + Sync,
+{
+    let plan = Plan::read(request)?;
+    let mut report = plan.report(request);
+    if request.mode == Mode::DryRun {
+        return Ok(report);
+    }
+    if plan.lock.seal == Seal::Age && request.recipients.is_empty() {
+        return Err(Error::NoRecipient);
+    }
+    if report.folder.symlink_metadata().is_ok() {
+        return Err(Error::Exists { folder: report.folder });
+    }
+    let work = Arc::new(journal::Work::open(request.out, &plan)?);
+    if !work.complete() {
+        plan.check_room(request.out, &work)?;
+        let sources = plan.open_sources(request.file, registry)?;
+        let filling = fill::Filling { plan: &plan, work: &work, sources: &sources, observer };
+        report.resumed_bytes = filling.resumed_bytes()?;
+        observer.event(Event::Begin {
+            verb: "build",
+            bytes: plan.payload.blobs.iter().map(|b| b.blob.size).sum(),
+            items: plan.payload.blobs.len() as u64,
+        });
+        observer.event(Event::Advance { bytes: report.resumed_bytes });
+        filling.run(ATTEMPTS)?;
+        observer.event(Event::End);
+        finish::finish(&plan, &work, request)?;
+    }
+    let sealed = work.publish(&report.folder)?;
+    report.index = Some(sealed);
+    Ok(report)
+}
+
+/// Everything that is decided before a byte moves.
+pub(crate) struct Plan {
+    lock: Lock,
+    lock_digest: Digest,
+    lock_bytes: Vec<u8>,
+    payload: Payload,
+    shape: Geometry,
+    release: index::Release,
+}
+
+impl Plan {
+    fn read(request: &Request<'_>) -> Result<Self, Error> {
+        let release = fs::read_limited(request.file, limits::HAND_WRITTEN_BYTES)?;
+        let path = crate::ops::lock::lock_path(request.file);
+        let lock_bytes = match fs::read_limited(&path, limits::LOCK_BYTES) {
+            Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoLock { path });
+            }
+            other => other?,
+        };
+        let lock = Lock::parse(&lock_bytes, &path.display().to_string())?;
+        if !lock.belongs_to(&release) {
+            return Err(Error::Stale { lock: path, release: request.file.to_owned() });
+        }
+        let size = request.volume_size.unwrap_or(lock.volume_size).0;
+        let volume_bytes = Geometry::volume_bytes_below(lock.seal, size)
+            .filter(|_| (128 << 10..=limits::VOLUME_SIZE).contains(&size))
+            .ok_or(Error::VolumeSize(size))?;
+        let payload = payload::payload(&lock)?;
+        let shape = Geometry::new(lock.seal, payload.bytes, volume_bytes)?;
+        let release = index::Release {
+            name: lock.name.clone(),
+            vendor: lock.vendor.clone(),
+            version: lock.version.clone(),
+        };
+        Ok(Self { lock_digest: Digest::of(&lock_bytes), lock, lock_bytes, payload, shape, release })
+    }
+
+    fn folder_name(&self) -> String {
+        format!("{}-{}", self.release.name, self.release.version)
+    }
+
+    fn report(&self, request: &Request<'_>) -> Report {
+        Report {
+            folder: request.out.join(self.folder_name()),
+            name: self.release.name.clone(),
+            version: self.release.version.clone(),
+            dry_run: request.mode == Mode::DryRun,
+            seal: self.lock.seal,
+            images: self.lock.images.len(),
+            blobs: self.payload.blobs.len(),
+            payload_bytes: self.payload.bytes,
+            volumes: self.shape.volumes(),
+            volume_bytes: self.shape.total_length(),
+            resumed_bytes: 0,
+            index: None,
+            signers: request.sign_keys.iter().map(|key| key.public().id()).collect(),
+            grants: request.recipients.iter().map(|grantee| grantee.name.to_string()).collect(),
+        }
+    }
+
+    /// The index, sums, grants and texts beside the volumes stay far below this.
+    fn small_files(&self) -> u64 {
+        (1 << 20) + 512 * self.payload.blobs.len() as u64 + self.lock_bytes.len() as u64
+    }
+
+    fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {
+        let need =
+            (self.shape.total_length() + self.small_files()).saturating_sub(work.bytes_written(&self.shape));
+        let free = fs::free_bytes(out)?;
+        if free < need {
+            return Err(Error::NoRoom { folder: out.to_owned(), need, free });
+        }
+        Ok(())
+    }
+
+    /// The source of each image, in the order of the lock.
+    fn open_sources<R>(&self, file: &Path, registry: R) -> Result<Vec<Arc<dyn Images>>, Error>
+    where
+        R: Fn(&Reference) -> Arc<dyn Images>,
+    {
+        let sources = sources::Sources::new(file.parent().unwrap_or(Path::new("")), registry);
+        self.lock
+            .images
+            .iter()
+            .map(|image| {
+                let fault =
+                    |source| Error::Source { image: image.reference.to_string(), source: Box::new(source) };
+                let from = image
+                    .from
+                    .as_deref()
+                    .map(str::parse::<Origin>)
+                    .transpose()
+                    .map_err(|error| Error::From { image: image.reference.to_string(), source: error })?;
+                Ok(sources.open(&image.reference, from.as_ref()).map_err(fault)?.images)
+            })
+            .collect()
+    }
+
+    fn volume_names(&self) -> Result<Vec<crate::path::EntryPath>, Error> {
+        (0..self.shape.volumes())
+            .map(|number| {
+                let name = index::volume_name(&self.release, self.lock.seal, number);
+                name.parse()
+                    .map_err(|e: crate::path::PathError| IndexError::Contradiction(e.to_string()).into())
+            })
+            .collect()
+    }
+}

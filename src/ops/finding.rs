@@ -1,0 +1,208 @@
+//! What a check saw: facts, each with the weight it has. Wording and remedies are the face's.
+
+use std::fmt;
+
+use serde::Serialize;
+use signing::{FindingKind, KeyId, Weight};
+
+use crate::digest::Digest;
+
+/// One thing a check saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What follows from it.
+    pub weight: Weight,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What a check can see. In JSON, `what` names the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum What {
+    /// Something about the signatures or the policy.
+    Signature {
+        /// In words, without advice.
+        detail: String,
+        /// Which key, where it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<KeyId>,
+    },
+    /// A listed file is not there.
+    Missing {
+        /// Its path in the bundle.
+        path: String,
+    },
+    /// A file that nothing lists.
+    Extra {
+        /// Its path in the bundle.
+        path: String,
+    },
+    /// A file whose bytes are not those that are listed.
+    Changed {
+        /// Its path in the bundle.
+        path: String,
+        /// What is listed.
+        expected: Digest,
+        /// What it is.
+        got: Digest,
+    },
+    /// A volume that is too short or too long.
+    Size {
+        /// Its path in the bundle.
+        path: String,
+        /// Bytes it should have.
+        expected: u64,
+        /// Bytes it has.
+        got: u64,
+    },
+    /// A chunk whose bytes are not those that were signed.
+    Damaged {
+        /// The volume's path in the bundle.
+        path: String,
+        /// Which chunk, from 0.
+        chunk: u64,
+        /// First byte of the file that may be damaged.
+        from: u64,
+        /// One past the last.
+        to: u64,
+    },
+    /// A file that cannot be read, or is no ordinary file.
+    Unreadable {
+        /// Its path in the bundle.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The index and `SHA256SUMS`, both signed, contradict each other.
+    Contradiction {
+        /// Its path in the bundle.
+        path: String,
+    },
+    /// A volume that the release key does not open, though its bytes are those that were signed.
+    NotOpened {
+        /// Its path in the bundle.
+        path: String,
+        /// Which bytes of the file.
+        from: u64,
+        /// One past the last.
+        to: u64,
+    },
+    /// A blob whose bytes are not those its digest names, though the volumes are intact.
+    WrongBlob {
+        /// Its digest.
+        digest: Digest,
+        /// What its bytes hash to.
+        got: Digest,
+    },
+    /// The tar around the blobs is not the one the index describes.
+    WrongTar {
+        /// Payload byte from which on it differs.
+        offset: u64,
+    },
+    /// An image is not whole.
+    Graph {
+        /// Its reference.
+        image: String,
+        /// What is missing.
+        detail: String,
+    },
+    /// A release older than the highest one that was loaded here.
+    Downgrade {
+        /// The highest.
+        installed: String,
+        /// This one.
+        version: String,
+    },
+    /// A check that was asked for could not be made.
+    Unchecked {
+        /// Which, and why.
+        detail: String,
+    },
+}
+
+impl Finding {
+    /// A finding that stops the work.
+    #[must_use]
+    pub fn refuse(what: What) -> Self {
+        Self { weight: Weight::Refuse, what }
+    }
+
+    /// A finding that is said, and the work goes on.
+    #[must_use]
+    pub fn warn(what: What) -> Self {
+        Self { weight: Weight::Warn, what }
+    }
+}
+
+/// Whether any of `findings` stops the work.
+#[must_use]
+pub fn refused(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.weight == Weight::Refuse)
+}
+
+impl From<signing::Finding> for Finding {
+    fn from(finding: signing::Finding) -> Self {
+        let (detail, key) = match finding.kind {
+            FindingKind::NoSignature => ("it is not signed".to_owned(), None),
+            FindingKind::TooManySignatures { have, limit } => {
+                (format!("it has {have} signatures; at most {limit} are looked at"), None)
+            }
+            FindingKind::NotEnough { have, need } => {
+                (format!("{have} of the {need} signatures that the policy asks for hold"), None)
+            }
+            FindingKind::UnknownKey { key } => {
+                (format!("a signature by key {key}, which the policy does not name"), Some(key))
+            }
+            FindingKind::InvalidSignature { key } => (
+                format!("the signature by key {key} does not hold: SHA256SUMS or the signature was changed"),
+                Some(key),
+            ),
+            FindingKind::MalformedSignature { key, bytes } => {
+                (format!("the signature by key {key} has {bytes} bytes, not 64"), Some(key))
+            }
+            FindingKind::DuplicateKey { key } => {
+                (format!("key {key} signed twice; it counts once"), Some(key))
+            }
+            FindingKind::Expired { until, now } => {
+                (format!("the trust policy was valid until {until}; it is {now}"), None)
+            }
+            FindingKind::NotYetValid { from, now } => {
+                (format!("the trust policy is valid from {from}; it is {now}"), None)
+            }
+            FindingKind::NoClock => {
+                ("the clock is not set, so the policy's validity was not checked".to_owned(), None)
+            }
+        };
+        Self { weight: finding.weight, what: What::Signature { detail, key } }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature { detail, .. } | Self::Unchecked { detail } => f.write_str(detail),
+            Self::Missing { path } => write!(f, "{path} is missing"),
+            Self::Extra { path } => write!(f, "{path} is not listed in SHA256SUMS"),
+            Self::Changed { path, .. } => write!(f, "{path} is not the file that was signed"),
+            Self::Size { path, expected, got } => write!(f, "{path} has {got} bytes of {expected}"),
+            Self::Damaged { path, chunk, from, to } => {
+                write!(f, "{path} is damaged in chunk {chunk}, bytes {from} to {to}")
+            }
+            Self::Unreadable { path, why } => write!(f, "{path} cannot be read: {why}"),
+            Self::Contradiction { path } => write!(f, "bundle.json and SHA256SUMS disagree about {path}"),
+            Self::NotOpened { path, from, to } => {
+                write!(f, "{path} is as signed, but bytes {from} to {to} do not open under the release key")
+            }
+            Self::WrongBlob { digest, got } => write!(f, "blob {digest} has the bytes of {got}"),
+            Self::WrongTar { offset } => {
+                write!(f, "the payload is not the tar that bundle.json describes, from byte {offset}")
+            }
+            Self::Graph { image, detail } => write!(f, "image {image} is not whole: {detail}"),
+            Self::Downgrade { installed, version } => {
+                write!(f, "version {version} is older than {installed}, which was loaded before")
+            }
+        }
+    }
+}

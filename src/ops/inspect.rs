@@ -1,0 +1,108 @@
+//! `bundle inspect`: what is inside, without any key.
+//!
+//! Tells what the bundle says of itself. Without a policy nobody has vouched for that, and the report says so.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use signing::{KeyId, Policy};
+
+use crate::bundle::index::{Index, Payload, Release};
+use crate::digest::Digest;
+use crate::oci::{Platform, Reference};
+use crate::ops::finding::Finding;
+use crate::ops::open::{self, Error};
+
+/// What is inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether a policy was given and its signatures hold. While false, everything here is only claimed.
+    pub authenticated: bool,
+    /// What was seen when a policy was given.
+    pub findings: Vec<Finding>,
+    /// The release.
+    pub release: Release,
+    /// The format.
+    pub format: u64,
+    /// The payload.
+    pub payload: Payload,
+    /// Bytes of all volumes.
+    pub volume_bytes: u64,
+    /// Volume files.
+    pub volumes: usize,
+    /// Blobs, each counted once.
+    pub blobs: usize,
+    /// The images.
+    pub images: Vec<Image>,
+    /// Whose signatures are there; whether they hold is another matter.
+    pub signatures: Vec<KeyId>,
+    /// The grants that are there.
+    pub grants: Vec<String>,
+    /// The licences that are there.
+    pub licenses: Vec<String>,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// Its reference.
+    pub reference: Reference,
+    /// Digest of its root manifest.
+    pub digest: Digest,
+    /// The digest its source had, when it was narrowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_digest: Option<Digest>,
+    /// The platforms carried.
+    pub platforms: Vec<Platform>,
+}
+
+/// Tells what is in the bundle in `folders`; with `policy`, whether that is vouched for (`now` as in `verify`).
+pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> Result<Report, Error> {
+    let opened = open::open(folders)?;
+    let home = opened.home().to_owned();
+    let signatures = opened.signature_keys();
+    let (_, index) = opened.unverified_index()?;
+    let (findings, authenticated) = match policy {
+        None => (vec![], false),
+        Some((policy, now)) => {
+            let (findings, authenticated) = opened.authenticate(policy, now)?;
+            (findings, authenticated.is_some())
+        }
+    };
+    let Index { images, release, payload, volumes, blobs, format, .. } = index;
+    Ok(Report {
+        authenticated,
+        findings,
+        release,
+        format,
+        payload,
+        volume_bytes: volumes.iter().map(|volume| volume.bytes).sum(),
+        volumes: volumes.len(),
+        blobs: blobs.len(),
+        images: images
+            .into_iter()
+            .map(|image| Image {
+                reference: image.reference,
+                digest: image.digest,
+                original_digest: image.original_digest,
+                platforms: image.platforms,
+            })
+            .collect(),
+        signatures,
+        grants: names(&home.join("grants"), "age"),
+        licenses: names(&home.join("licenses"), "lic"),
+    })
+}
+
+/// The stems of the files in `folder` with `extension`, sorted; none when there is no such folder.
+fn names(folder: &Path, extension: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return vec![] };
+    let mut names: Vec<String> = entries
+        .take(crate::limits::GRANTS)
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}

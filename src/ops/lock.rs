@@ -1,0 +1,189 @@
+//! `bundle lock`: resolves every reference of a release and writes `release.lock` beside it.
+//!
+//! Every image is asked for, and every fault found, before anything is said. The lock is written whole or not at all; an image whose
+//! root has not moved costs one request and keeps its entry.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::digest::Digest;
+use crate::limits;
+use crate::oci::Reference;
+use crate::progress::{Event, ItemState, Observer};
+use crate::release::Release;
+use crate::release::lock::{FORMAT, Lock};
+use crate::sources::{self, Images, Resolved, Sources, Wish, resolve};
+use crate::sys::fs;
+
+mod error;
+mod report;
+
+pub use error::{Error, ImageFault, Stale};
+pub use report::{Change, Finding, ImageReport, Outcome, Report};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The `release.yaml`.
+    pub file: PathBuf,
+    /// What to do with the lock.
+    pub mode: Mode,
+}
+
+/// What to do with the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Bring it up to date.
+    #[default]
+    Write,
+    /// Only tell whether it is up to date; write nothing.
+    Check,
+}
+
+/// The lock of a release: the same name, ending in `.lock`.
+#[must_use]
+pub fn lock_path(file: &Path) -> PathBuf {
+    file.with_extension("lock")
+}
+
+/// Locks a release. `registry` gives the source of a reference's repository; `observer` is told of each image.
+///
+/// # Errors
+/// [`Error`]; with [`Mode::Check`], [`Error::Stale`] when a new lock would differ from the one there is.
+pub fn lock<R>(request: &Request, registry: R, observer: &dyn Observer) -> Result<Report, Error>
+where
+    R: Fn(&Reference) -> Arc<dyn Images> + Sync,
+{
+    let file = &request.file;
+    let shown = file.display().to_string();
+    let bytes = fs::read_limited(file, limits::HAND_WRITTEN_BYTES)?;
+    let release = Release::parse(&bytes, &shown)?;
+    let problems = release.not_carried(&shown);
+    if !problems.is_empty() {
+        return Err(Error::NotCarried(problems));
+    }
+    if release.images.is_empty() {
+        return Err(Error::Nothing { file: file.clone() });
+    }
+    let path = lock_path(file);
+    let (previous, mut stale, mut findings) = read_previous(&path)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let sources = Sources::new(folder, registry);
+    let resolved = resolve_all(&release, previous.as_ref(), &sources, observer)
+        .map_err(|faults| Error::Images(faults.into_iter().map(|fault| fault.within(&shown)).collect()))?;
+    for Resolved { image, left_behind } in &resolved {
+        if !left_behind.is_empty() {
+            findings.push(Finding::AttestationsLeftBehind {
+                image: image.reference.clone(),
+                attestations: left_behind.clone(),
+            });
+        }
+    }
+    let lock = Lock {
+        format: FORMAT,
+        release: Digest::of(&bytes),
+        name: release.name.to_string(),
+        version: release.version.clone(),
+        vendor: release.vendor.value.clone(),
+        seal: release.seal,
+        volume_size: release.volume_size.value,
+        images: resolved.into_iter().map(|resolved| resolved.image).collect(),
+    };
+    lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;
+    let mut report = Report::new(path, &lock, previous.as_ref(), findings);
+    let current = previous.as_ref() == Some(&lock);
+    match request.mode {
+        Mode::Write if current => report.outcome = Outcome::Unchanged,
+        Mode::Write => fs::write(&report.lock, lock.render().as_bytes(), fs::PUBLIC)?,
+        Mode::Check if current => report.outcome = Outcome::Current,
+        Mode::Check => {
+            stale.extend(report.stale(previous.as_ref(), &lock));
+            return Err(Error::Stale { lock: report.lock, reasons: stale });
+        }
+    }
+    Ok(report)
+}
+
+type Previous = (Option<Lock>, Vec<Stale>, Vec<Finding>);
+
+/// The lock there is. One that cannot be used is replaced, and that is told; one of a later format is an error.
+fn read_previous(path: &Path) -> Result<Previous, Error> {
+    let bytes = match fs::read_limited(path, limits::LOCK_BYTES) {
+        Ok(bytes) => bytes,
+        Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((None, vec![Stale::NoLock], Vec::new()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match Lock::parse(&bytes, &path.display().to_string()) {
+        Ok(lock) => Ok((Some(lock), Vec::new(), Vec::new())),
+        Err(error @ crate::release::lock::Error::Format { .. }) => Err(Error::Later(error)),
+        Err(error) => {
+            let why = error.to_string();
+            let findings = vec![Finding::LockReplaced { why: why.clone() }];
+            Ok((None, vec![Stale::Unreadable { why }], findings))
+        }
+    }
+}
+
+/// Resolves every image, at most [`limits::LOCK_PARALLEL`] at a time, in the order of the release; or all faults.
+fn resolve_all<R: Fn(&Reference) -> Arc<dyn Images> + Sync>(
+    release: &Release,
+    previous: Option<&Lock>,
+    sources: &Sources<R>,
+    observer: &dyn Observer,
+) -> Result<Vec<Resolved>, Vec<ImageFault>> {
+    let images = &release.images;
+    observer.event(Event::Begin { verb: "lock", bytes: 0, items: images.len() as u64 });
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(images.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..images.len().min(limits::LOCK_PARALLEL) {
+            scope.spawn(|| {
+                while let Some(image) = {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    images.get(place).map(|image| (place, image))
+                } {
+                    let (place, image) = image;
+                    let name = image.value.reference.to_string();
+                    let item = |state| Event::Item { name: &name, digest: None, bytes: 0, state };
+                    observer.event(item(ItemState::Started));
+                    let result = resolve_one(release, image, previous, sources);
+                    observer.event(item(if result.is_ok() { ItemState::Done } else { ItemState::Failed }));
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+                }
+            });
+        }
+    });
+    observer.event(Event::End);
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    let mut resolved = Vec::with_capacity(done.len());
+    let mut faults = Vec::new();
+    for (place, result) in done {
+        match result {
+            Ok(image) => resolved.push(image),
+            Err(error) => faults.push(ImageFault::new(&images[place], error)),
+        }
+    }
+    if faults.is_empty() { Ok(resolved) } else { Err(faults) }
+}
+
+fn resolve_one<R: Fn(&Reference) -> Arc<dyn Images> + Sync>(
+    release: &Release,
+    image: &crate::release::yaml::At<crate::release::model::Image>,
+    previous: Option<&Lock>,
+    sources: &Sources<R>,
+) -> Result<Resolved, sources::Error> {
+    let image = &image.value;
+    let opened = sources.open(&image.reference, image.from.as_ref())?;
+    let wish = Wish {
+        reference: &image.reference,
+        from: image.from.as_ref(),
+        named: opened.named(),
+        platforms: release.platforms_of(image),
+        previous: previous.and_then(|lock| lock.images.iter().find(|old| old.reference == image.reference)),
+    };
+    resolve(opened.images.as_ref(), &wish)
+}

@@ -1,0 +1,123 @@
+//! Why a release is not locked.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::oci::Reference;
+use crate::release::check::{self, Problem};
+use crate::release::lock::GraphFault;
+use crate::release::model::Image;
+use crate::release::yaml::{At, Place};
+use crate::sources;
+use crate::sys::fs;
+
+/// Why a release is not locked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// `release.yaml` is refused.
+    #[error(transparent)]
+    Release(#[from] check::Error),
+    /// It declares what cannot be carried.
+    #[error("{}", lines(.0))]
+    NotCarried(Vec<Problem>),
+    /// It declares nothing to carry.
+    #[error("{file}: it names no image", file = file.display())]
+    Nothing {
+        /// The `release.yaml`.
+        file: PathBuf,
+    },
+    /// The lock there is was made by a later version, which writing would undo.
+    #[error(transparent)]
+    Later(crate::release::lock::Error),
+    /// Images that could not be resolved, all of them.
+    #[error("{}", lines(.0))]
+    Images(Vec<ImageFault>),
+    /// The images contradict each other.
+    #[error(transparent)]
+    Whole(Box<GraphFault>),
+    /// The lock is not up to date.
+    #[error("{lock} is stale: {}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "), lock = lock.display())]
+    Stale {
+        /// The lock.
+        lock: PathBuf,
+        /// Why.
+        reasons: Vec<Stale>,
+    },
+}
+
+fn lines(all: &[impl ToString]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// An image that could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{place}: {reference}: {source}")]
+pub struct ImageFault {
+    /// The `release.yaml`.
+    pub file: String,
+    /// Where the image stands in it.
+    pub place: Place,
+    /// Which image.
+    pub reference: Reference,
+    /// Why.
+    pub source: sources::Error,
+}
+
+impl ImageFault {
+    pub(super) fn new(image: &At<Image>, source: sources::Error) -> Self {
+        let reference = image.value.reference.clone();
+        Self { file: String::new(), place: image.place, reference, source }
+    }
+
+    pub(super) fn within(self, file: &str) -> Self {
+        Self { file: file.to_owned(), ..self }
+    }
+}
+
+/// One way in which a lock is not up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stale {
+    /// There is none.
+    #[error("there is no lock")]
+    NoLock,
+    /// It cannot be read.
+    #[error("it cannot be read: {why}")]
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+    /// It belongs to another `release.yaml`.
+    #[error("the release was changed after it was written")]
+    Release,
+    /// An image that it lacks.
+    #[error("it lacks {reference}")]
+    Missing {
+        /// Which.
+        reference: Reference,
+    },
+    /// An image that the release no longer names.
+    #[error("it has {reference}, which the release does not name")]
+    Extra {
+        /// Which.
+        reference: Reference,
+    },
+    /// A name that now stands for something else.
+    #[error("{reference} is now {now}, was {was}")]
+    Moved {
+        /// Which.
+        reference: Reference,
+        /// The digest in the lock.
+        was: Digest,
+        /// The digest it has now.
+        now: Digest,
+    },
+    /// A difference in anything else, as after an edit by hand.
+    #[error("it is not what would be written now")]
+    Content,
+}

@@ -1,0 +1,183 @@
+//! What locking found, as plain data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Stale;
+use crate::checked;
+use crate::digest::Digest;
+use crate::oci::{Platform, Reference};
+use crate::release::lock::{Lock, LockedImage};
+
+/// What locking found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The lock.
+    pub lock: PathBuf,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The release's name.
+    pub name: String,
+    /// The release's version.
+    pub version: semver::Version,
+    /// Every image, in the order of the release.
+    pub images: Vec<ImageReport>,
+    /// Images the lock had before and has no longer.
+    pub removed: Vec<Reference>,
+    /// Different blobs of the whole release, manifests among them.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// What became of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was written.
+    Written,
+    /// It was up to date and was left alone.
+    Unchanged,
+    /// It was checked and is up to date.
+    Current,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageReport {
+    /// Its name.
+    pub reference: Reference,
+    /// The digest it is delivered with.
+    pub digest: Digest,
+    /// The digest its source has, where it was narrowed to fewer platforms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+    /// The platforms carried.
+    pub platforms: Vec<Platform>,
+    /// Different blobs, manifests among them.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What changed since it was last locked.
+    pub change: Change,
+}
+
+/// What changed since an image was last locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It was not in the lock.
+    Added,
+    /// Nothing.
+    Same,
+    /// Its root was another.
+    Moved {
+        /// Which.
+        was: Digest,
+    },
+}
+
+/// Something a person should know of a lock that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// Attestations that are not carried.
+    #[error("{image}: narrowed to one platform, which leaves no index to hold its {} attestations", attestations.len())]
+    AttestationsLeftBehind {
+        /// Which image.
+        image: Reference,
+        /// Their digests.
+        attestations: Vec<Digest>,
+    },
+    /// The lock that was there could not be used.
+    #[error("the lock that was there could not be used, and was replaced: {why}")]
+    LockReplaced {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Report {
+    pub(super) fn new(path: PathBuf, lock: &Lock, previous: Option<&Lock>, findings: Vec<Finding>) -> Self {
+        let old = |reference: &Reference| {
+            previous.and_then(|lock| lock.images.iter().find(|image| image.reference == *reference))
+        };
+        let mut all = BTreeMap::new();
+        let mut images = Vec::with_capacity(lock.images.len());
+        for image in &lock.images {
+            let Some(root) = image.root() else { continue };
+            let own = sizes(image);
+            let was = old(&image.reference).and_then(LockedImage::root).map(|root| root.digest);
+            images.push(ImageReport {
+                reference: image.reference.clone(),
+                digest: root.digest,
+                original: image.original,
+                platforms: image.platforms.clone(),
+                blobs: own.len() as u64,
+                bytes: total(&own),
+                change: match was {
+                    None => Change::Added,
+                    Some(was) if was == root.digest => Change::Same,
+                    Some(was) => Change::Moved { was },
+                },
+            });
+            all.extend(own);
+        }
+        let gone = |old: &&LockedImage| !lock.images.iter().any(|new| new.reference == old.reference);
+        let removed = previous.iter().flat_map(|previous| previous.images.iter().filter(gone));
+        Self {
+            lock: path,
+            outcome: Outcome::Written,
+            name: lock.name.clone(),
+            version: lock.version.clone(),
+            images,
+            removed: removed.map(|image| image.reference.clone()).collect(),
+            blobs: all.len() as u64,
+            bytes: total(&all),
+            findings,
+        }
+    }
+
+    /// In which ways `previous` is not `lock`.
+    pub(super) fn stale(&self, previous: Option<&Lock>, lock: &Lock) -> Vec<Stale> {
+        let Some(previous) = previous else { return Vec::new() };
+        let mut reasons = Vec::new();
+        if previous.release != lock.release {
+            reasons.push(Stale::Release);
+        }
+        for image in &self.images {
+            let reference = image.reference.clone();
+            match image.change {
+                Change::Same => {}
+                Change::Added => reasons.push(Stale::Missing { reference }),
+                Change::Moved { was } => {
+                    reasons.push(Stale::Moved { reference, was, now: image.digest });
+                }
+            }
+        }
+        reasons.extend(self.removed.iter().map(|reference| Stale::Extra { reference: reference.clone() }));
+        if reasons.is_empty() {
+            reasons.push(Stale::Content);
+        }
+        reasons
+    }
+}
+
+fn sizes(image: &LockedImage) -> BTreeMap<Digest, u64> {
+    let mut sizes = BTreeMap::new();
+    for manifest in &image.manifests {
+        sizes.insert(manifest.digest, manifest.size);
+        sizes.extend(manifest.config.iter().chain(&manifest.layers).map(|blob| (blob.digest, blob.size)));
+    }
+    sizes
+}
+
+fn total(sizes: &BTreeMap<Digest, u64>) -> u64 {
+    checked::sum(sizes.values().copied()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,159 @@
+//! `bundle verify`: signature, completeness, every byte; with an identity also every blob and the graph.
+//!
+//! Collects findings and never stops at the first, but for one: when the signatures do not hold, nothing else is read. Each byte
+//! of a volume is read once; nothing is written.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use signing::{KeyId, Policy};
+
+use crate::bundle::grant::OpenWith;
+use crate::bundle::index::Release;
+use crate::ops::finding::{Finding, What, refused};
+use crate::ops::{grant, open, remember};
+use crate::progress::{Event, Observer};
+use crate::release::lock::Seal;
+use crate::store::volumes::Volumes;
+
+mod chunks;
+mod folder;
+mod lanes;
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// The folders the bundle is in.
+    pub folders: &'a [PathBuf],
+    /// Who is trusted.
+    pub policy: &'a Policy,
+    /// Opens a grant, so that the content can be checked too.
+    pub with: Option<OpenWith<'a>>,
+    /// Seconds since 1970; `None` where there is no clock.
+    pub now: Option<i64>,
+    /// The folder that remembers what was loaded; `None` to remember nothing.
+    pub state: Option<&'a Path>,
+    /// Whether an older release than the highest loaded is let through.
+    pub allow_downgrade: bool,
+}
+
+/// What was checked, and what was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether nothing refuses the bundle.
+    pub ok: bool,
+    /// What the bundle is; `None` when its signatures do not hold, because then it could claim anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// Whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// How deep the check went.
+    pub depth: Depth,
+    /// Volumes in the bundle.
+    pub volumes: usize,
+    /// Bytes of volumes that were read and are as signed.
+    pub bytes: u64,
+    /// Blobs whose digests were checked.
+    pub blobs: usize,
+    /// Everything seen.
+    pub findings: Vec<Finding>,
+}
+
+/// How deep a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Depth {
+    /// The signatures did not hold; nothing else was read.
+    Signature,
+    /// Every byte of every file is the one that was signed.
+    Bytes,
+    /// And every blob is the one its digest names, and every image is whole.
+    Content,
+}
+
+/// Why a bundle could not be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be opened.
+    #[error(transparent)]
+    Open(#[from] open::Error),
+    /// The identity opens no grant.
+    #[error(transparent)]
+    Grant(#[from] grant::Error),
+    /// What was loaded here before cannot be read.
+    #[error(transparent)]
+    Remember(#[from] remember::Error),
+    /// The index has no possible shape.
+    #[error(transparent)]
+    Index(#[from] crate::bundle::index::IndexError),
+}
+
+/// Checks a bundle.
+pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, Error> {
+    let opened = open::open(request.folders)?;
+    let (findings, authenticated) = opened.authenticate(request.policy, request.now)?;
+    let mut report = Report {
+        ok: false,
+        release: None,
+        signers: vec![],
+        depth: Depth::Signature,
+        volumes: 0,
+        bytes: 0,
+        blobs: 0,
+        findings,
+    };
+    let Some(bundle) = authenticated else { return Ok(report) };
+    let index = bundle.index.get();
+    report.release = Some(index.release.clone());
+    report.signers = bundle.index.signers().to_vec();
+    report.volumes = index.volumes.len();
+    report.depth = Depth::Bytes;
+    report.findings.extend(downgrade(
+        &index.release,
+        request.policy,
+        (request.state, request.allow_downgrade),
+    )?);
+    report.findings.extend(bundle.contradictions());
+    report.findings.extend(folder::check(&bundle));
+
+    let total = index.volumes.iter().map(|volume| volume.bytes).sum();
+    let items = index.volumes.iter().map(|volume| volume.chunks.len() as u64).sum();
+    observer.event(Event::Begin { verb: "verify", bytes: total, items });
+    let key = match (request.with, index.payload.seal) {
+        (Some(with), Seal::Age) => Some(grant::release_key(bundle.home(), with)?),
+        _ => None,
+    };
+    let content = key.is_some() || (index.payload.seal == Seal::None && request.with.is_some());
+    let volumes = Volumes::new(bundle.folders.clone(), index, key)?;
+    if content {
+        report.depth = Depth::Content;
+        let seen = lanes::check(index, &volumes, observer);
+        report.bytes = seen.bytes;
+        report.blobs = seen.blobs;
+        report.findings.extend(seen.findings);
+    } else {
+        let seen = chunks::check(index, &volumes, observer);
+        report.bytes = seen.bytes;
+        report.findings.extend(seen.findings);
+    }
+    observer.event(Event::End);
+    report.ok = !refused(&report.findings);
+    Ok(report)
+}
+
+/// Whether this release is older than the highest one loaded from this machine, with the weight that the policy gives to it.
+pub(crate) fn downgrade(
+    release: &Release,
+    policy: &Policy,
+    (state, allowed): (Option<&Path>, bool),
+) -> Result<Option<Finding>, remember::Error> {
+    let Some(installed) = remember::highest(state, release)?.filter(|installed| *installed > release.version)
+    else {
+        return Ok(None);
+    };
+    let weight = match policy.terms().consequences.downgrade {
+        signing::Weight::Refuse if allowed => signing::Weight::Warn,
+        weight => weight,
+    };
+    let what = What::Downgrade { installed: installed.to_string(), version: release.version.to_string() };
+    Ok(Some(Finding { weight, what }).filter(|finding| finding.weight != signing::Weight::Ignore))
+}

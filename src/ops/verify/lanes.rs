@@ -1,0 +1,461 @@
+//! Every byte of every volume, opened: chunk hashes, blob digests, the tar between the blobs, and the graph of the images.
+//!
+//! The payload is divided into lanes at blob boundaries. Each lane reads its part of the volumes once, in order; one thread reads and
+//! opens, one hashes chunks, one hashes blobs. A chunk belongs to the lane its first byte is in; that lane reads it to its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::bundle::index::{Index, IndexBlob};
+use crate::bundle::tar;
+use crate::checked::small;
+use crate::digest::{Digest, Hasher};
+use crate::limits::{self, CHUNK_BYTES};
+use crate::oci::{Manifest, media};
+use crate::ops::finding::{Finding, What};
+use crate::plan::load::{Known, walk};
+use crate::plan::payload::blob_name;
+use crate::progress::{Event, Observer};
+use crate::store::volumes::{Stretch, Volumes};
+
+/// Lanes at most: each holds about 6 MiB.
+const LANES: usize = 8;
+
+/// What was seen of the content.
+#[derive(Default)]
+pub(super) struct Content {
+    pub(super) bytes: u64,
+    pub(super) blobs: usize,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Checks everything in one reading.
+pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -> Content {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let lanes = divide(&index.blobs, index.payload.bytes, (cores / 2).clamp(1, LANES));
+    let outcomes: Vec<Lane> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            lanes.into_iter().map(|lane| scope.spawn(move || run(index, volumes, lane, observer))).collect();
+        running.into_iter().filter_map(|lane| lane.join().ok()).collect()
+    });
+    let mut content = Content::default();
+    let mut bad = BTreeMap::new();
+    let mut unopened = BTreeMap::new();
+    let mut manifests = HashMap::new();
+    for lane in outcomes {
+        content.bytes += lane.chunks.good;
+        content.blobs += lane.blobs.good;
+        content.findings.extend(lane.blobs.findings);
+        manifests.extend(lane.blobs.manifests);
+        bad.extend(lane.chunks.bad.into_iter().map(|chunk| (chunk, ())));
+        for (volume, from, to) in lane.unopened {
+            unopened.insert((volume, from), to);
+        }
+    }
+    let damaged = damage(index, &bad, unopened);
+    let intact = damaged.is_empty();
+    content.findings.splice(0..0, damaged);
+    if intact {
+        content.findings.extend(graph(index, &manifests));
+    }
+    content
+}
+
+/// A part of the payload: blobs `first..last`, bytes `from..to`.
+struct Part {
+    first: usize,
+    last: usize,
+    from: u64,
+    to: u64,
+}
+
+/// Cuts the payload into at most `lanes` parts of about the same size, at the ends of blobs.
+fn divide(blobs: &[IndexBlob], payload: u64, lanes: usize) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let (mut first, mut from) = (0, 0);
+    for lane in 1..=lanes as u64 {
+        let goal = payload / lanes as u64 * lane;
+        let last = if lane == lanes as u64 {
+            blobs.len()
+        } else {
+            blobs.partition_point(|b| b.offset + b.size <= goal).max(first)
+        };
+        let to = if last == blobs.len() {
+            payload
+        } else {
+            last.checked_sub(1).map_or(from, |n| blobs[n].offset + blobs[n].size)
+        };
+        if to > from {
+            parts.push(Part { first, last, from, to });
+            (first, from) = (last, to);
+        }
+    }
+    parts
+}
+
+struct Lane {
+    chunks: ChunksSeen,
+    blobs: BlobsSeen,
+    unopened: Vec<(usize, u64, u64)>,
+}
+
+#[derive(Default)]
+struct ChunksSeen {
+    good: u64,
+    bad: Vec<(usize, u64)>,
+}
+
+#[derive(Default)]
+struct BlobsSeen {
+    good: usize,
+    findings: Vec<Finding>,
+    manifests: Vec<(Digest, Known)>,
+}
+
+/// File bytes of a volume, in order.
+struct Raw {
+    volume: usize,
+    offset: u64,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// Payload bytes; `None` for bytes that could not be had.
+struct Plain {
+    offset: u64,
+    length: u64,
+    bytes: Option<Vec<bytes::Bytes>>,
+}
+
+fn run(index: &Index, volumes: &Volumes, part: Part, observer: &dyn Observer) -> Lane {
+    std::thread::scope(|scope| {
+        let (raw, raw_queue) = sync_channel::<Raw>(3);
+        let (plain, plain_queue) = sync_channel::<Plain>(3);
+        let chunks = scope.spawn(move || hash_chunks(index, &raw_queue));
+        let (first, last, from) = (part.first, part.last, part.from);
+        let blobs = scope.spawn(move || hash_blobs(index, first..last, from, &plain_queue));
+        let unopened = read(volumes, &part, &raw, &plain, observer);
+        drop((raw, plain));
+        Lane { chunks: chunks.join().unwrap_or_default(), blobs: blobs.join().unwrap_or_default(), unopened }
+    })
+}
+
+/// Reads the lane's file bytes in order; hands them to the chunk hasher as they are and to the blob hasher opened.
+fn read(
+    volumes: &Volumes,
+    part: &Part,
+    raw: &SyncSender<Raw>,
+    plain: &SyncSender<Plain>,
+    observer: &dyn Observer,
+) -> Vec<(usize, u64, u64)> {
+    let mut unopened = Vec::new();
+    let mut open: Option<(usize, Option<File>)> = None;
+    for stretch in volumes.stretches(part.from, part.to) {
+        if open.as_ref().is_none_or(|(volume, _)| *volume != stretch.volume) {
+            open = Some((stretch.volume, volumes.file(stretch.volume).ok().map(|(file, _)| file)));
+        }
+        let Some((_, Some(file))) = &open else {
+            let _ = plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: None });
+            continue;
+        };
+        let bytes = read_stretch(volumes, file, &stretch);
+        let whole = bytes.len() as u64 == stretch.to - stretch.from;
+        observer.event(Event::Advance { bytes: bytes.len() as u64 });
+        let bytes = Arc::new(bytes);
+        let sent = raw.send(Raw { volume: stretch.volume, offset: stretch.from, bytes: Arc::clone(&bytes) });
+        let opened = if whole {
+            volumes.open_stretch(&stretch, file, &bytes)
+        } else {
+            Err((stretch.from, stretch.to))
+        };
+        let opened = opened.map_err(|(from, to)| unopened.push((stretch.volume, from, to))).ok();
+        if sent.is_err()
+            || plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: opened }).is_err()
+        {
+            return unopened;
+        }
+    }
+    // The last chunk of the lane, to its end.
+    if let Some((volume, Some(file))) = &open {
+        let mut at = volumes.stretches(part.from, part.to).last().map_or(0, |stretch| stretch.to);
+        let end = volumes.shape().file_length(*volume).min(at.next_multiple_of(CHUNK_BYTES));
+        while at < end {
+            let mut bytes = vec![0; small(end - at).min(1 << 19)];
+            match file.read_at(&mut bytes, at) {
+                Ok(read) if read > 0 => bytes.truncate(read),
+                _ => break,
+            }
+            let offset = at;
+            at += bytes.len() as u64;
+            if raw.send(Raw { volume: *volume, offset, bytes: Arc::new(bytes) }).is_err() {
+                break;
+            }
+        }
+    }
+    unopened
+}
+
+/// As much of a stretch as can be read; an unreadable sector ends it.
+fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> Vec<u8> {
+    let mut bytes = vec![0; small(stretch.to - stretch.from)];
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], stretch.from + done as u64) {
+            Ok(read) if read > 0 => done += read,
+            _ => break,
+        }
+    }
+    debug_assert!(stretch.to <= volumes.shape().file_length(stretch.volume));
+    bytes.truncate(done);
+    bytes
+}
+
+/// Hashes the chunks whose first byte is among what comes.
+fn hash_chunks(index: &Index, queue: &Receiver<Raw>) -> ChunksSeen {
+    let mut seen = ChunksSeen::default();
+    let mut current: Option<(usize, u64, u64, Hasher)> = None;
+    let settle = |seen: &mut ChunksSeen, current: &mut Option<(usize, u64, u64, Hasher)>| {
+        let Some((volume, chunk, _, hasher)) = current.take() else { return };
+        let listed = &index.volumes[volume];
+        let length = listed.bytes.saturating_sub(chunk * CHUNK_BYTES).min(CHUNK_BYTES);
+        if hasher.length() == length && listed.chunks.get(small(chunk)) == Some(&hasher.finish()) {
+            seen.good += length;
+        } else {
+            seen.bad.push((volume, chunk));
+        }
+    };
+    for Raw { volume, offset, bytes } in queue {
+        let mut at = offset;
+        let mut rest = bytes.as_slice();
+        if current.as_ref().is_some_and(|(v, _, next, _)| (*v, *next) != (volume, at)) {
+            settle(&mut seen, &mut current);
+        }
+        while !rest.is_empty() {
+            let chunk = at / CHUNK_BYTES;
+            let room = small((chunk + 1) * CHUNK_BYTES - at);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            if at.is_multiple_of(CHUNK_BYTES) {
+                settle(&mut seen, &mut current);
+                current = Some((volume, chunk, at, Hasher::new()));
+            }
+            at += now.len() as u64;
+            if let Some((_, _, next, hasher)) = &mut current {
+                hasher.update(now);
+                *next = at;
+            }
+            rest = later;
+        }
+    }
+    settle(&mut seen, &mut current);
+    seen
+}
+
+/// Hashes the blobs `range` and compares the tar between them.
+fn hash_blobs(index: &Index, range: std::ops::Range<usize>, from: u64, queue: &Receiver<Plain>) -> BlobsSeen {
+    let mut state = Blobs {
+        index,
+        next: range.start,
+        last: range.end,
+        at: from,
+        hasher: Hasher::new(),
+        lost: false,
+        tar: TarCheck::new(index, range.start, from),
+        manifest: Vec::new(),
+        seen: BlobsSeen::default(),
+    };
+    state.skip_empty();
+    for plain in queue {
+        match plain.bytes {
+            Some(pieces) => pieces.iter().for_each(|piece| state.feed(piece)),
+            None => state.lose(plain.offset, plain.length),
+        }
+    }
+    state.seen
+}
+
+struct Blobs<'a> {
+    index: &'a Index,
+    next: usize,
+    last: usize,
+    at: u64,
+    hasher: Hasher,
+    lost: bool,
+    tar: TarCheck,
+    manifest: Vec<u8>,
+    seen: BlobsSeen,
+}
+
+impl<'a> Blobs<'a> {
+    fn current(&self) -> Option<&'a IndexBlob> {
+        let index: &'a Index = self.index;
+        index.blobs.get(self.next).filter(|_| self.next < self.last)
+    }
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (before, inside) = match self.current() {
+                Some(blob) => {
+                    (blob.offset.saturating_sub(self.at), blob.offset + blob.size - self.at.max(blob.offset))
+                }
+                None => (self.index.payload.bytes.saturating_sub(self.at).max(1), 0),
+            };
+            let take = small(if before > 0 { before } else { inside }).min(bytes.len());
+            let (now, rest) = bytes.split_at(take);
+            if before > 0 {
+                self.tar.feed(self.at, now, &mut self.seen.findings);
+            } else {
+                self.hasher.update(now);
+                if self.current().is_some_and(|b| is_manifest(b) && b.size <= limits::MANIFEST_BYTES) {
+                    self.manifest.extend_from_slice(now);
+                }
+            }
+            self.at += take as u64;
+            bytes = rest;
+            self.settle();
+        }
+    }
+
+    /// Passes over bytes that could not be had.
+    fn lose(&mut self, offset: u64, length: u64) {
+        self.at = offset + length;
+        self.lost = true;
+        self.tar.lose();
+        while let Some(blob) = self.current()
+            && blob.offset + blob.size <= self.at
+        {
+            self.reset();
+        }
+        self.lost = self.current().is_some_and(|blob| blob.offset < self.at);
+    }
+
+    fn reset(&mut self) {
+        self.next += 1;
+        self.hasher = Hasher::new();
+        self.manifest.clear();
+        self.lost = false;
+        self.tar.after(self.index, self.next);
+    }
+
+    fn skip_empty(&mut self) {
+        if self.current().is_some_and(|blob| blob.size == 0 && blob.offset <= self.at) {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(blob) = self.current()
+            && self.at == blob.offset + blob.size
+        {
+            if !self.lost {
+                let got = std::mem::take(&mut self.hasher).finish();
+                if got == blob.digest {
+                    self.seen.good += 1;
+                    if is_manifest(blob)
+                        && let Ok((manifest, media_type)) =
+                            Manifest::parse(&self.manifest, Some(&blob.media_type))
+                    {
+                        let digest = blob.digest;
+                        self.seen.manifests.push((digest, Known { media_type, manifest }));
+                    }
+                } else {
+                    self.seen.findings.push(Finding::refuse(What::WrongBlob { digest: blob.digest, got }));
+                }
+            }
+            self.reset();
+        }
+    }
+}
+
+fn is_manifest(blob: &IndexBlob) -> bool {
+    media::is_manifest(&blob.media_type) || media::is_index(&blob.media_type)
+}
+
+/// Compares what lies between two blobs with what must lie there: padding and the next header.
+struct TarCheck {
+    expected: Vec<u8>,
+    from: u64,
+    said: bool,
+}
+
+impl TarCheck {
+    fn new(index: &Index, first: usize, from: u64) -> Self {
+        let mut check = Self { expected: vec![], from, said: false };
+        if first > 0 {
+            check.after(index, first);
+        }
+        check
+    }
+
+    /// What lies before blob `next`: the padding of the one before it and its own header.
+    fn after(&mut self, index: &Index, next: usize) {
+        let Some(previous) = next.checked_sub(1).and_then(|n| index.blobs.get(n)) else { return };
+        self.from = previous.offset + previous.size;
+        self.expected = vec![0; small(tar::padding(previous.size))];
+        match index.blobs.get(next) {
+            Some(blob) => self.expected.extend(tar::header(&blob_name(&blob.digest), blob.size)),
+            None => self.expected.resize(self.expected.len() + small(tar::END), 0),
+        }
+    }
+
+    fn lose(&mut self) {
+        self.expected.clear();
+    }
+
+    fn feed(&mut self, at: u64, bytes: &[u8], findings: &mut Vec<Finding>) {
+        if self.expected.is_empty() || self.said {
+            return;
+        }
+        let skip = small(at.saturating_sub(self.from));
+        if self.expected.get(skip..skip + bytes.len()) != Some(bytes) {
+            self.said = true;
+            findings.push(Finding::refuse(What::WrongTar { offset: at }));
+        }
+    }
+}
+
+/// Damaged chunks, narrowed to the units that do not open; and what does not open although its chunk is as signed.
+fn damage(
+    index: &Index,
+    bad: &BTreeMap<(usize, u64), ()>,
+    unopened: BTreeMap<(usize, u64), u64>,
+) -> Vec<Finding> {
+    let path = |volume: usize| index.volumes[volume].name.to_string();
+    let mut ranges: BTreeMap<(usize, u64), (u64, u64)> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for ((volume, from), to) in unopened {
+        let chunks = from / CHUNK_BYTES..=(to - 1) / CHUNK_BYTES;
+        let hit: Vec<u64> = chunks.filter(|chunk| bad.contains_key(&(volume, *chunk))).collect();
+        if hit.is_empty() {
+            findings.push(Finding::refuse(What::NotOpened { path: path(volume), from, to }));
+        }
+        for chunk in hit {
+            let range = ranges.entry((volume, chunk)).or_insert((u64::MAX, 0));
+            *range =
+                (range.0.min(from.max(chunk * CHUNK_BYTES)), range.1.max(to.min((chunk + 1) * CHUNK_BYTES)));
+        }
+    }
+    for (volume, chunk) in bad.keys() {
+        let whole = (chunk * CHUNK_BYTES, index.volumes[*volume].bytes.min((chunk + 1) * CHUNK_BYTES));
+        let (from, to) = ranges.remove(&(*volume, *chunk)).unwrap_or(whole);
+        findings.push(Finding::refuse(What::Damaged { path: path(*volume), chunk: *chunk, from, to }));
+    }
+    findings
+}
+
+/// Every image must be whole.
+fn graph(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Finding> {
+    let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
+    index
+        .images
+        .iter()
+        .filter_map(|image| {
+            let fault = walk(image.digest, manifests, &sizes).err()?;
+            Some(Finding::refuse(What::Graph {
+                image: image.reference.to_string(),
+                detail: fault.to_string(),
+            }))
+        })
+        .collect()
+}

@@ -1,0 +1,160 @@
+//! `cargo xtask demo`: from images in a vendor's registry to the same images in a customer's, by the user's own commands.
+//!
+//! Needs nothing but cargo. Both registries run inside this process, on loopback, and end with it; what was made
+//! stays in `demo/` to look at, until the next run replaces it.
+
+mod stage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use xtask::images::{self, Named};
+use xtask::registry::{Config, Server};
+
+use crate::{Outcome, say};
+use stage::Stage;
+
+const RELEASE: &str = "incidentfox-enterprise-1.2.0";
+const TAG: &str = "v1.2.0";
+
+pub(crate) fn run() -> Outcome {
+    let text = |error: std::io::Error| error.to_string();
+    let stage = Stage::set("demo")?;
+    let vendor = Server::start(Config::default()).map_err(text)?;
+    let customer = Server::start(Config::default()).map_err(text)?;
+    let images = images::sample("incidentfox", TAG).map_err(text)?;
+    for image in &images {
+        image.graph.put(&vendor, &image.repository, &image.tag).map_err(text)?;
+    }
+    say::line(&format!("vendor's registry:   {} ({} images)", vendor.host(), images.len()));
+    say::line(&format!("customer's registry: {} (empty)", customer.host()));
+    say::line("$ cd demo");
+
+    cut(&stage, &vendor.host(), &images)?;
+    deliver(&stage)?;
+    load(&stage, &customer, &images)?;
+    refuse_damage(&stage)?;
+    say::heading("Done");
+    say::line("Everything is in ./demo: vendor/ is the release engineer's, customer/ the operator's.");
+    say::line(
+        "The registries ended with this program; the bundle can be verified and inspected as long as it is there.",
+    );
+    Ok(())
+}
+
+/// The release engineer: keys, lock, build, signatures, a grant.
+fn cut(stage: &Stage, host: &str, images: &[Named]) -> Outcome {
+    say::heading("The vendor cuts a release");
+    stage.write("vendor/release.yaml", &release_yaml(host, images))?;
+    stage.run("cat vendor/release.yaml")?;
+    stage.folder("vendor/keys")?;
+    stage.folder("customer/keys")?;
+    stage.run("bundle keygen signing --out vendor/keys/ci")?;
+    stage.run("bundle keygen signing --out vendor/keys/release-manager")?;
+    stage.run("bundle keygen recipient --out vendor/keys/escrow")?;
+    stage.run("bundle keygen recipient --out customer/keys/acme")?;
+    stage.run("bundle lock -f vendor/release.yaml")?;
+    stage.run(
+        "bundle build -f vendor/release.yaml --out vendor/out --sign-key vendor/keys/ci.key \
+         --recipient vendor/keys/escrow.pub",
+    )?;
+    let bundle = format!("vendor/out/{RELEASE}");
+    stage.run(&format!("bundle sign {bundle} --key vendor/keys/release-manager.key"))?;
+    stage.run(&format!(
+        "bundle grant {bundle} --identity vendor/keys/escrow.key --recipient customer/keys/acme.pub --name acme-corp"
+    ))?;
+    stage.run(&format!("bundle inspect {bundle}"))
+}
+
+/// The stick, and what the operator does first with it.
+fn deliver(stage: &Stage) -> Outcome {
+    say::heading("The operator gets a stick, read-only, and trusts two keys");
+    stage.folder("customer/stick")?;
+    stage.run(&format!("cp -r vendor/out/{RELEASE} customer/stick/"))?;
+    stage.run("chmod -R a-w customer/stick")?;
+    stage.run(
+        "bundle trust init --key vendor/keys/ci.pub --key vendor/keys/release-manager.pub --threshold 2 \
+         --out customer/trust.json",
+    )?;
+    stage.run(&format!("bundle verify customer/stick/{RELEASE} --trust customer/trust.json"))?;
+    stage.run(&format!(
+        "bundle verify customer/stick/{RELEASE} --trust customer/trust.json --identity customer/keys/acme.key"
+    ))?;
+    say::line("\nThe same without our program:");
+    stage.run_in(&format!("customer/stick/{RELEASE}"), "sha256sum --check --quiet SHA256SUMS")
+}
+
+/// Into the customer's registry, twice.
+fn load(stage: &Stage, customer: &Server, images: &[Named]) -> Outcome {
+    say::heading("The operator loads it");
+    let line = format!(
+        "bundle load customer/stick/{RELEASE} --registry {}/mirror --trust customer/trust.json \
+         --identity customer/keys/acme.key",
+        customer.host()
+    );
+    stage.run(&line)?;
+    for image in images {
+        let held = customer.manifest(&format!("mirror/{}", image.repository), &image.tag);
+        if held.is_none_or(|(_, bytes)| bytes != image.graph.root().bytes) {
+            return Err(format!("{}:{} is not what the vendor has", image.repository, image.tag));
+        }
+    }
+    let first = customer.stats();
+    say::line(&format!(
+        "-> {} images are there, each with the vendor's digest; {} bytes of blobs were sent",
+        images.len(),
+        first.blob_received
+    ));
+    customer.reset_stats();
+    stage.run(&line)?;
+    let second = customer.stats();
+    say::line(&format!(
+        "-> the second time {} bytes of blobs were sent, in {} requests",
+        second.blob_received,
+        second.lines.len()
+    ));
+    if second.blob_received > 0 { Err("the second load sent bytes again".to_owned()) } else { Ok(()) }
+}
+
+/// One flipped bit.
+fn refuse_damage(stage: &Stage) -> Outcome {
+    say::heading("A damaged copy is refused");
+    stage.folder("customer/damaged")?;
+    stage.run(&format!("cp -r vendor/out/{RELEASE} customer/damaged/"))?;
+    let folder = stage.path(&format!("customer/damaged/{RELEASE}"));
+    let volume = first_volume(&folder.join("volumes"))?;
+    let error = |error: std::io::Error| format!("{}: {error}", volume.display());
+    let mut bytes = fs::read(&volume).map_err(error)?;
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&volume, bytes).map_err(error)?;
+    let name = volume.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    say::line(&format!("-> one bit of {name} was flipped, in byte {at}"));
+    stage.run_refused(&format!("bundle verify customer/damaged/{RELEASE} --trust customer/trust.json"))
+}
+
+fn first_volume(folder: &Path) -> Result<PathBuf, String> {
+    let error = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(error)?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.sort();
+    paths.into_iter().next().ok_or_else(|| format!("{} has no volume", folder.display()))
+}
+
+/// What a vendor writes. The images are delivered under their public names, and read from the registry at `host`.
+fn release_yaml(host: &str, images: &[Named]) -> String {
+    let mut text = String::from(
+        "apiVersion: bundle/v1\nkind: Release\nname: incidentfox-enterprise\nversion: 1.2.0\nvendor: IncidentFox\n\
+         platforms: [linux/amd64, linux/arm64]\n\nimages:\n",
+    );
+    for Named { repository, tag, graph } in images {
+        text.push_str(&format!(
+            "  - ref: docker.io/{repository}:{tag}\n    from: {host}/{repository}:{tag}\n"
+        ));
+        if graph.documents.len() == 1 {
+            text.push_str("    platforms: [linux/amd64]\n");
+        }
+    }
+    text.push_str("\nvolume-size: 4MiB\n");
+    text
+}
