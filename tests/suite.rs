@@ -6,6 +6,7 @@ mod cases {
     mod archive;
     mod lock;
     mod lock_registry;
+    mod registry;
     mod release;
     mod signing;
     mod spine;

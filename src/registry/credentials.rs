@@ -21,7 +21,7 @@ pub(super) enum Credential {
         /// Password.
         secret: String,
     },
-    /// By an identity token, which a token issuer exchanges (OAuth2 `refresh_token`).
+    /// By an identity token, which a token issuer exchanges (`refresh_token` of RFC 6749).
     Identity(String),
 }
 

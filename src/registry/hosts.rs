@@ -27,7 +27,7 @@ struct Door {
 impl Hosts {
     /// `plain` are the hosts named for plain HTTP; `tls_first` tries TLS before plain HTTP on hosts of this machine.
     pub(super) fn new(plain: &[String], tls_first: bool) -> Self {
-        let plain = plain.iter().map(|host| host.trim_end_matches('/').to_lowercase()).collect();
+        let plain = plain.iter().map(|host| named(host)).collect();
         Self { plain, tls_first, doors: Mutex::default() }
     }
 
@@ -40,7 +40,7 @@ impl Hosts {
     }
 
     fn uses_tls(&self, registry: &str) -> bool {
-        if self.plain.contains(&registry.to_lowercase()) {
+        if self.plain.contains(&named(registry)) {
             return false;
         }
         if !is_this_machine(registry) {
@@ -66,7 +66,7 @@ impl Hosts {
 
     /// `registry` was called with the wrong scheme. True when the other one is now to be tried: once, and only on this machine.
     pub(super) fn turn(&self, registry: &str, tls: bool) -> bool {
-        if !is_this_machine(registry) || self.plain.contains(&registry.to_lowercase()) {
+        if !is_this_machine(registry) || self.plain.contains(&named(registry)) {
             return false;
         }
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,12 +103,18 @@ pub(super) fn authority(url: &Url) -> String {
     }
 }
 
+/// A registry's name as [`authority`] gives it for plain HTTP: lower case, port 80 left out.
+fn named(registry: &str) -> String {
+    let url = Url::parse(&format!("http://{}/", registry.trim_end_matches('/')));
+    url.map_or_else(|_| registry.to_lowercase(), |url| authority(&url))
+}
+
 /// Scheme and host, for messages: what is left when everything that could be secret is gone.
 pub(super) fn place(url: &Url) -> String {
     format!("{}://{}", url.scheme(), authority(url))
 }
 
-/// Whether `url` points into this machine: `localhost`, 127.0.0.0/8 or ::1, by name and not by what a name resolves to.
+/// Whether `url` points into this machine: `localhost`, 127.0.0.0/8 or `::1`, by name and not by what a name resolves to.
 pub(super) fn loops_back(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

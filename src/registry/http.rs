@@ -132,12 +132,10 @@ fn tls_fault(error: &reqwest::Error) -> Option<&rustls::Error> {
             return Some(tls);
         }
         // An io::Error hides what it wraps from `source`, and shows it through `get_ref`.
-        if let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref())
-            && let Some(tls) = inner.downcast_ref::<rustls::Error>()
-        {
-            return Some(tls);
-        }
-        next = cause.source();
+        next = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
     }
     None
 }

@@ -26,7 +26,7 @@ impl Client {
     pub fn tags(&self, repository: &Repository) -> Result<Vec<String>, Error> {
         let what = format!("tags of {repository}");
         let mut found = Vec::new();
-        self.pages(repository, "tags/list?n=1000", &what, |answer| {
+        self.pages(listing(repository, "tags/list?n=1000", &what), |answer| {
             if answer.status != 200 {
                 return Err(answer.refusal(repository.registry(), &what));
             }
@@ -42,7 +42,7 @@ impl Client {
         let what = format!("referrers of {repository}@{digest}");
         let mut found = Vec::new();
         let mut known = true;
-        self.pages(repository, &format!("referrers/{digest}"), &what, |answer| {
+        self.pages(listing(repository, &format!("referrers/{digest}"), &what), |answer| {
             match answer.status {
                 200 => found.extend(children(answer, &what)?),
                 // Registries without the endpoint say so in several ways.
@@ -65,22 +65,13 @@ impl Client {
     /// Asks for each page of a listing, following `Link` within the registry.
     fn pages(
         &self,
-        repository: &Repository,
-        first: &str,
-        what: &str,
+        mut ask: Ask<'_>,
         mut take: impl FnMut(&Answer) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let malformed = |why: &str| Error::Malformed { what: what.to_owned(), why: why.to_owned() };
-        let mut to = api(repository, first);
+        let what = ask.what.clone();
+        let malformed = |why: &str| Error::Malformed { what: what.clone(), why: why.to_owned() };
         let mut seen = HashSet::new();
         for _ in 0..limits::LIST_PAGES {
-            let scopes = vec![Scope::pull(repository.path())];
-            let mut ask = Ask::new(Method::GET, repository.registry(), to, what.to_owned()).scoped(scopes);
-            ask.headers.insert(
-                ACCEPT,
-                HeaderValue::from_static("application/json, application/vnd.oci.image.index.v1+json"),
-            );
-            ask.limit = limits::LIST_BYTES;
             let answer = self.runtime.block_on(self.core.ask(&ask))?;
             take(&answer)?;
             let Some(link) = answer.header(LINK.as_str()).and_then(next).filter(|_| answer.status == 200)
@@ -94,10 +85,20 @@ impl Client {
             if !seen.insert(url.clone()) {
                 return Err(malformed("its pages go in a circle"));
             }
-            to = To::Url(url);
+            ask.to = To::Url(url);
         }
         Err(malformed("it has too many pages"))
     }
+}
+
+/// The request for the first page.
+fn listing<'a>(repository: &'a Repository, rest: &str, what: &str) -> Ask<'a> {
+    let mut ask = Ask::new(Method::GET, repository.registry(), api(repository, rest), what.to_owned())
+        .scoped(vec![Scope::pull(repository.path())]);
+    let accept = "application/json, application/vnd.oci.image.index.v1+json";
+    ask.headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    ask.limit = limits::LIST_BYTES;
+    ask
 }
 
 fn children(answer: &Answer, what: &str) -> Result<Vec<Descriptor>, Error> {

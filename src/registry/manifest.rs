@@ -91,6 +91,7 @@ impl Client {
     }
 
     /// Puts `bytes` at `pointer`, exactly as they are, and compares the digest the registry states afterwards.
+    #[allow(clippy::too_many_arguments, reason = "an address of two parts and content of two parts")]
     pub fn push_manifest(
         &self,
         repository: &Repository,

@@ -59,8 +59,9 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| Error::Setup { why: error.to_string() })?;
+        let window = options.upload_window;
         let core = Arc::new(request::Core::new(options, observer)?);
-        Ok(Self { core, runtime: Arc::new(runtime), window: options.upload_window })
+        Ok(Self { core, runtime: Arc::new(runtime), window })
     }
 
     /// Whether `registry` (host, perhaps with a port) answers as a registry, and lets us in (distribution-spec end-1).

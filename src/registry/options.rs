@@ -1,8 +1,9 @@
 //! How the client behaves: what a person sets, and what the environment says.
 
-use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::sys::environment;
 
 /// Settings of a [`Client`](super::Client).
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Default for Options {
             backoff: Duration::from_millis(500),
             upload_window: None,
             proxies: Proxies::from_environment(),
-            credential_files: credential_files(|name| env::var_os(name).map(PathBuf::from)),
+            credential_files: credential_files(environment::path),
         }
     }
 }
@@ -63,11 +64,7 @@ impl Proxies {
     /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; the lower-case forms win, as in curl.
     #[must_use]
     pub fn from_environment() -> Self {
-        let read = |name: &str| {
-            [name.to_lowercase(), name.to_owned()]
-                .iter()
-                .find_map(|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
-        };
+        let read = |name: &str| environment::text(&name.to_lowercase()).or_else(|| environment::text(name));
         Self {
             http: read("HTTP_PROXY").or_else(|| read("ALL_PROXY")),
             https: read("HTTPS_PROXY").or_else(|| read("ALL_PROXY")),

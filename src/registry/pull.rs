@@ -8,13 +8,12 @@ use reqwest::{Method, Response};
 use tokio::runtime::Runtime;
 
 use super::answer::{self, Answer, content_digest, header};
-use super::request::{Ask, Core};
+use super::request::{Ask, Bound, Core};
 use super::retry::Failure;
 use super::token::Scope;
 use super::{Client, Error, api};
 use crate::checked::small;
 use crate::digest::{Blob, Digest};
-use crate::limits;
 use crate::oci::{Pointer, Repository};
 use crate::store::{self, Pieces};
 
@@ -247,7 +246,7 @@ impl BlobBody {
 async fn refusal(core: &Core, ask: &Ask<'_>, response: Response) -> Error {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let url = response.url().clone();
-    let body = core.read(response, limits::ERROR_BODY_BYTES as u64, false, &ask.what).await;
+    let body = core.read(response, Bound::REFUSAL, &ask.what).await;
     let body = body.unwrap_or_default();
     match status {
         200..=399 => answer::refusal(status, ask.registry, &ask.what, "it was not expected".into()),

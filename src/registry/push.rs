@@ -3,7 +3,6 @@
 //!
 //! distribution-spec §Pushing blobs. What to do after each failure is decided by [`next`], which knows no network.
 
-use jiff::Timestamp;
 use reqwest::Method;
 use url::Url;
 
@@ -18,11 +17,14 @@ use crate::digest::Blob;
 use crate::oci::{Pointer, Repository};
 use crate::progress::Event;
 use crate::store::{self, Source};
+use crate::sys::clock;
 
 /// Bytes of a window unless the user or the registry says otherwise: what is sent again at most when a session goes on.
 const WINDOW: u64 = 64 << 20;
 /// The smallest window we go down to; some registries take no larger one.
 const SMALL_WINDOW: u64 = 4 << 20;
+/// Blobs below this size are not noted: sending them again is quicker.
+const NOTED: u64 = 1 << 20;
 /// Changes of course one push may make: every way there is, and a token that ran out on each.
 const TURNS: u32 = 6;
 /// Bytes that make earlier failures forgotten.
@@ -140,10 +142,9 @@ fn next(course: Course, setback: Setback) -> Next {
     let on = |way| Next::GoOn(Course { way, ..course });
     let windows = if course.no_patch { Way::Whole } else { Way::Windows(WINDOW) };
     match (course.way, setback) {
-        (_, Setback::Final) => Next::GiveUp,
         (Way::Single, Setback::Broken | Setback::Status(401)) => Next::Restart(course),
         (Way::Single, Setback::Status(status)) if retry::is_passing(status) => Next::Restart(course),
-        (Way::Single, _) => Next::GiveUp,
+        (Way::Single, _) | (_, Setback::Final) => Next::GiveUp,
         (way, Setback::Status(401 | 416)) => on(way),
         // Large bodies may be what broke it: windows lose less, and smaller ones still less.
         (Way::Whole, Setback::Broken) => on(windows),
@@ -290,8 +291,10 @@ impl Upload<'_> {
         if self.course.way == Way::Whole && offset > 0 && !self.course.no_patch {
             self.course.way = Way::Windows(WINDOW);
         }
-        let session = Session { location: at.to_string(), started: Timestamp::now().as_second() };
-        self.push.notes.save(self.push.repository, &self.push.blob.digest, &session);
+        if self.push.blob.size >= NOTED {
+            let session = Session { location: at.to_string(), started: clock::now().unwrap_or(0) };
+            self.push.notes.save(self.push.repository, &self.push.blob.digest, &session);
+        }
         self.at = Some(at);
     }
 
@@ -304,7 +307,7 @@ impl Upload<'_> {
 
     fn whole(&mut self, at: Url) -> Result<bool, store::Error> {
         let size = self.push.blob.size;
-        let delivery = self.deliver(Method::PUT, closing(at, &self.push.blob), size, None)?;
+        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob), size))?;
         self.settle(delivery)
     }
 
@@ -312,7 +315,7 @@ impl Upload<'_> {
         let path = format!("blobs/uploads/?digest={}", self.push.blob.digest);
         let To::Api(path) = api(self.push.repository, &path) else { return Ok(false) };
         let to = self.client.core.hosts.api(self.push.repository.registry(), &path)?;
-        let delivery = self.deliver(Method::POST, to, self.push.blob.size, None)?;
+        let delivery = self.deliver(self.parcel(Method::POST, to, self.push.blob.size))?;
         match delivery.result {
             Ok(answer) if answer.status == 202 => Err(Error::Refused {
                 what: self.push.what(),
@@ -325,7 +328,7 @@ impl Upload<'_> {
     }
 
     fn close(&mut self, at: Url) -> Result<bool, store::Error> {
-        let delivery = self.deliver(Method::PUT, closing(at, &self.push.blob), 0, None)?;
+        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob), 0))?;
         self.settle(delivery)
     }
 
@@ -342,15 +345,16 @@ impl Upload<'_> {
                     _ => Ok(true),
                 }
             }
-            result => self.recover(result).map(|()| false),
+            result => self.recover(result),
         }
     }
 
     fn window(&mut self, at: Url, bytes: u64) -> Result<bool, store::Error> {
         let (begin, size) = (self.offset, self.push.blob.size);
         let end = begin.saturating_add(bytes.max(self.least)).min(size);
-        let range = format!("{begin}-{}", end - 1);
-        let delivery = self.deliver(Method::PATCH, at.clone(), end - begin, Some(range))?;
+        let mut parcel = self.parcel(Method::PATCH, at.clone(), end - begin);
+        parcel.range = Some(format!("{begin}-{}", end - 1));
+        let delivery = self.deliver(parcel)?;
         match delivery.result {
             Ok(answer) if matches!(answer.status, 200..=204) => {
                 let what = self.push.what();
@@ -363,26 +367,34 @@ impl Upload<'_> {
                 if has <= begin && end - begin > 1 {
                     let why = "a window was taken and nothing of it kept".to_owned();
                     let failure = Failure::passing(Error::Malformed { what, why });
-                    return self.recover(Err(failure)).map(|()| false);
+                    return self.recover(Err(failure));
                 }
                 let next = self.client.location(&answer, &what)?.unwrap_or(at);
+                (self.strangers, self.turns) = (0, 0);
                 self.reached(next, has.max(begin + 1));
                 Ok(false)
             }
-            result => self.recover(result).map(|()| false),
+            result => self.recover(result),
         }
     }
 
-    /// Sends `length` bytes from where the session is. When the source fails, the session is given up: what it has cannot be
-    /// trusted. Being told to stop is no such failure.
-    fn deliver(
-        &mut self,
-        method: Method,
-        to: Url,
-        length: u64,
-        range: Option<String>,
-    ) -> Result<Delivery, store::Error> {
-        let delivered = self.try_deliver(method, to, length, range);
+    /// A request with the next `length` bytes.
+    fn parcel(&self, method: Method, to: Url, length: u64) -> Parcel {
+        Parcel {
+            method,
+            registry: self.push.repository.registry().to_owned(),
+            to,
+            scope: Scope::push(self.push.repository.path()),
+            what: self.push.what(),
+            length,
+            range: None,
+        }
+    }
+
+    /// Sends `parcel` with the bytes from where the session is. When the source fails, the session is given up: what it has
+    /// cannot be trusted. Being told to stop is no such failure.
+    fn deliver(&mut self, parcel: Parcel) -> Result<Delivery, store::Error> {
+        let delivered = self.try_deliver(parcel);
         if let Err(error) = &delivered
             && !matches!(error, store::Error::Interrupted)
         {
@@ -395,34 +407,20 @@ impl Upload<'_> {
         delivered
     }
 
-    fn try_deliver(
-        &mut self,
-        method: Method,
-        to: Url,
-        length: u64,
-        range: Option<String>,
-    ) -> Result<Delivery, store::Error> {
+    fn try_deliver(&mut self, parcel: Parcel) -> Result<Delivery, store::Error> {
         let feed = match self.feed.take().filter(|feed| feed.position() == self.offset) {
             Some(feed) => feed,
             None => Feed::open(self.push.from, &self.push.blob, self.offset)?,
         };
         let feed = self.feed.insert(feed);
-        let parcel = Parcel {
-            method,
-            registry: self.push.repository.registry().to_owned(),
-            to,
-            scope: Scope::push(self.push.repository.path()),
-            what: self.push.what(),
-            length,
-            range,
-        };
         let delivery = self.client.send(parcel, feed)?;
         self.sent += delivery.sent;
         Ok(delivery)
     }
 
-    /// Decides what comes after a failed request, and brings the upload there.
-    fn recover(&mut self, result: Result<Answer, Failure>) -> Result<(), store::Error> {
+    /// Decides what comes after a failed request, and brings the upload there. True when the blob turns out to be there: the
+    /// answer was lost, not the request.
+    fn recover(&mut self, result: Result<Answer, Failure>) -> Result<bool, store::Error> {
         self.feed = None;
         let what = self.push.what();
         let (setback, failure) = match result {
@@ -452,10 +450,16 @@ impl Upload<'_> {
         match next {
             Next::GoOn(course) => {
                 self.course = course;
-                let Some(at) = self.at.clone() else { return Ok(()) };
-                match self.client.progress(self.push, &at)? {
-                    Some((at, offset)) if offset <= self.push.blob.size => self.reached(at, offset),
-                    _ => self.restart(),
+                let Some(at) = self.at.clone() else { return Ok(false) };
+                match self.client.progress(self.push, &at) {
+                    Ok(Some((at, offset))) if offset <= self.push.blob.size => self.reached(at, offset),
+                    // A registry may hold a session locked by the request that stalled.
+                    Ok(_) | Err(Error::Stalled { .. }) => self.restart(),
+                    Err(error) => return Err(error.into()),
+                }
+                if self.at.is_none() {
+                    let there = self.client.head_blob(self.push.repository, &self.push.blob.digest)?;
+                    return Ok(there == Some(self.push.blob.size));
                 }
             }
             Next::Restart(course) => {
@@ -464,7 +468,7 @@ impl Upload<'_> {
             }
             Next::GiveUp => {}
         }
-        Ok(())
+        Ok(false)
     }
 }
 

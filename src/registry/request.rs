@@ -15,6 +15,7 @@ use super::http::{Fault, Http, fault};
 use super::retry::{self, Again, Failure};
 use super::token::{Bearer, Need, Scope, Tokens};
 use super::{Error, Options};
+use crate::checked::small;
 use crate::limits;
 use crate::progress::{Event, Observer};
 
@@ -42,6 +43,20 @@ pub(super) struct Ask<'a> {
     pub(super) limit: u64,
     /// What is asked for, for messages.
     pub(super) what: String,
+}
+
+/// How much of a body is read.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    /// All of it; more than this many bytes is an error.
+    Whole(u64),
+    /// This many bytes at most; the rest is left.
+    Start(u64),
+}
+
+impl Bound {
+    /// What is read of a refusal.
+    pub(super) const REFUSAL: Self = Self::Start(limits::ERROR_BODY_BYTES as u64);
 }
 
 /// Where a request goes.
@@ -124,26 +139,26 @@ impl Core {
 
     async fn once(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
         let response = self.open(ask).await?;
-        let good = response.status().is_success();
-        let limit = if good { ask.limit } else { limits::ERROR_BODY_BYTES as u64 };
+        let bound = if response.status().is_success() { Bound::Whole(ask.limit) } else { Bound::REFUSAL };
         let (status, headers, url) =
             (response.status().as_u16(), response.headers().clone(), response.url().clone());
         let body = if ask.method == Method::HEAD {
             Bytes::new()
         } else {
-            self.read(response, limit, good, &ask.what).await?
+            self.read(response, bound, &ask.what).await?
         };
         Ok(Answer { status, headers, body, url })
     }
 
-    /// The body, at most `limit` bytes of it: more is an error when `strict`, else left unread.
+    /// The body, as much of it as `bound` allows.
     pub(super) async fn read(
         &self,
         mut response: Response,
-        limit: u64,
-        strict: bool,
+        bound: Bound,
         what: &str,
     ) -> Result<Bytes, Failure> {
+        let (Bound::Whole(limit) | Bound::Start(limit)) = bound;
+        let strict = matches!(bound, Bound::Whole(_));
         let too_long = || Error::TooLong { what: what.to_owned(), limit };
         if strict && response.content_length().is_some_and(|length| length > limit) {
             return Err(too_long().into());
@@ -154,6 +169,7 @@ impl Core {
                 if strict {
                     return Err(too_long().into());
                 }
+                body.extend_from_slice(&piece[..small(limit).saturating_sub(body.len()).min(piece.len())]);
                 break;
             }
             body.extend_from_slice(&piece);
@@ -169,7 +185,7 @@ impl Core {
 
     /// Sends `ask` once, follows redirects and answers challenges, and gives the answer with its body unread.
     pub(super) async fn open(&self, ask: &Ask<'_>) -> Result<Response, Failure> {
-        let mut challenged = Vec::new();
+        let mut challenged = None;
         loop {
             let home = self.hosts.api(ask.registry, "")?;
             let url = match &ask.to {
@@ -178,11 +194,11 @@ impl Core {
             };
             let tls = url.scheme() == "https";
             let bearer = if same_origin(&url, &home) {
-                self.tokens.bearer(self, ask.registry, &ask.scopes, &challenged).await?
+                self.tokens.bearer(self, &ask.need(), challenged.as_deref().unwrap_or(&[])).await?
             } else {
                 None
             };
-            let response = match self.trip(ask, url, &home, bearer.as_ref()).await {
+            let response = match self.trip(ask, url, bearer.as_ref().map(|bearer| (&home, bearer))).await {
                 Err(Fault::WrongScheme(_)) if self.hosts.turn(ask.registry, tls) => continue,
                 Err(fault) => return Err(fault.failure()),
                 Ok(response) => response,
@@ -198,8 +214,9 @@ impl Core {
             if at_home {
                 self.hosts.settle(ask.registry, tls);
             }
-            if status == 401 && at_home && challenged.is_empty() {
-                challenged = self.tokens.challenged(&ask.need(), response.headers(), bearer.as_ref())?;
+            if status == 401 && at_home && challenged.is_none() {
+                challenged =
+                    Some(self.tokens.challenged(&ask.need(), response.headers(), bearer.as_ref())?);
                 continue;
             }
             if retry::is_passing(status) || status == 401 || (!at_home && status == 403) {
@@ -213,7 +230,7 @@ impl Core {
     async fn wants_tls(&self, home: Url, what: &str) -> Result<bool, Failure> {
         let sent = self.patiently(what, self.http.client(&home).get(home.clone()).send()).await?;
         let response = sent.map_err(|error| fault(error, &home).failure())?;
-        let body = self.read(response, limits::ERROR_BODY_BYTES as u64, false, what).await?;
+        let body = self.read(response, Bound::REFUSAL, what).await?;
         Ok(String::from_utf8_lossy(&body).contains("HTTPS"))
     }
 
@@ -221,7 +238,7 @@ impl Core {
     async fn refused(&self, ask: &Ask<'_>, response: Response, at_home: bool) -> Failure {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = self.read(response, limits::ERROR_BODY_BYTES as u64, false, &ask.what).await;
+        let body = self.read(response, Bound::REFUSAL, &ask.what).await;
         let words = answer::words(&headers, &body.unwrap_or_default());
         let again = match status {
             401 | 403 if at_home => Again::Never,
@@ -231,13 +248,12 @@ impl Core {
         Failure { error: answer::refusal(status, ask.registry, &ask.what, words), again }
     }
 
-    /// One way there and back, and on along redirects for reading methods.
+    /// One way there and back, and on along redirects for reading methods. `pass` is shown to its own origin alone.
     async fn trip(
         &self,
         ask: &Ask<'_>,
         mut url: Url,
-        home: &Url,
-        bearer: Option<&Bearer>,
+        pass: Option<(&Url, &Bearer)>,
     ) -> Result<Response, Fault> {
         for _ in 0..=limits::REDIRECTS {
             if !self.hosts.admits(&url) {
@@ -251,7 +267,7 @@ impl Core {
             } else if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) {
                 request = request.header(reqwest::header::CONTENT_LENGTH, 0);
             }
-            if let Some(bearer) = bearer.filter(|_| same_origin(&url, home)) {
+            if let Some((_, bearer)) = pass.filter(|(home, _)| same_origin(&url, home)) {
                 request = request.header(AUTHORIZATION, bearer.header.clone());
             }
             let response = match self.patiently(&ask.what, request.send()).await {

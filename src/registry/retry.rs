@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::Error;
+use crate::sys::clock;
 
 /// The longest wait a registry can ask for with `Retry-After`: longer, and a person should hear of it.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
@@ -57,18 +57,18 @@ pub(super) fn again(headers: &HeaderMap) -> Again {
     headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after(value, Timestamp::now()))
+        .and_then(|value| retry_after(value, clock::now()))
         .map_or(Again::Soon, Again::After)
 }
 
-/// `Retry-After` as a wait from `now`: seconds or an HTTP date (RFC 9110 §10.2.3), at most five minutes.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+/// `Retry-After` as a wait from `now` (seconds since 1970, where the clock is set): seconds or an HTTP date (RFC 9110 §10.2.3), at most five minutes.
+fn retry_after(value: &str, now: Option<i64>) -> Option<Duration> {
     let value = value.trim();
     let wait = if value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() {
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
-        let then = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-        Duration::try_from(then.duration_since(now)).unwrap_or_default()
+        let then = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_second();
+        Duration::from_secs(u64::try_from(then - now?).unwrap_or(0))
     };
     Some(wait.min(LONGEST_ASKED))
 }
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date_and_bounded() {
-        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let now: jiff::Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let now = Some(now.as_second());
         for (value, wanted) in [
             ("0", Some(0)),
             (" 7 ", Some(7)),
@@ -108,6 +109,7 @@ mod tests {
             let got = retry_after(value, now).map(|d| d.as_secs());
             assert_eq!(got, wanted, "{value}");
         }
+        assert_eq!(retry_after("Tue, 24 Nov 2026 10:00:09 GMT", None), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::oci::Repository;
 pub struct Session {
     /// Absolute URL the registry gave.
     pub location: String,
-    /// When it was noted, in seconds since 1970: registries drop sessions after hours or days.
+    /// When it was noted, in seconds since 1970, 0 where the clock is not set: registries drop sessions after hours or days.
     pub started: i64,
 }
 

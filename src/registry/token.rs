@@ -22,7 +22,7 @@ use super::challenge::{self, Challenge};
 use super::credentials::{Credential, Credentials};
 use super::hosts::{authority, is_metadata, loops_back, place};
 use super::http::fault;
-use super::request::Core;
+use super::request::{Bound, Core};
 use super::retry::{self, Again, Failure};
 use crate::limits;
 
@@ -69,6 +69,12 @@ pub(super) struct Need<'a> {
     pub(super) scopes: &'a [Scope],
 }
 
+impl Need<'_> {
+    fn unauthorized(&self, reason: String) -> Error {
+        Error::Unauthorized { registry: self.registry.to_owned(), what: self.what.to_owned(), reason }
+    }
+}
+
 #[derive(Clone)]
 enum Way {
     Basic,
@@ -95,19 +101,19 @@ impl Tokens {
         }
     }
 
-    /// What to send to `registry` for `scopes` and `more`; nothing until it has asked for something.
+    /// What to send for `need` and `more`; nothing until the registry has asked for something.
     pub(super) async fn bearer(
         &self,
         core: &Core,
-        registry: &str,
-        scopes: &[Scope],
+        need: &Need<'_>,
         more: &[Scope],
     ) -> Result<Option<Bearer>, Failure> {
+        let Need { registry, scopes, .. } = *need;
         let way = self.ways.lock().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
         let Some(way) = way else { return Ok(None) };
         let credential = self.credential(registry).await?;
         let (realm, service) = match way {
-            Way::Basic => return basic(registry, scopes, credential).map(Some).map_err(Failure::from),
+            Way::Basic => return basic(need, credential).map(Some).map_err(Failure::from),
             Way::Token { realm, service } => (realm, service),
         };
         let mut wanted = scopes.to_vec();
@@ -134,15 +140,11 @@ impl Tokens {
     /// Takes note of a 401: what is asked for, and that `used` holds no longer. Gives the scopes the challenge names.
     pub(super) fn challenged(
         &self,
-        ask: &Need<'_>,
+        need: &Need<'_>,
         headers: &HeaderMap,
         used: Option<&Bearer>,
     ) -> Result<Vec<Scope>, Error> {
-        let unauthorized = |reason: &str| Error::Unauthorized {
-            registry: ask.registry.to_owned(),
-            what: ask.what.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let unauthorized = |reason: &str| need.unauthorized(reason.to_owned());
         let challenges: Vec<Challenge> = headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
@@ -176,9 +178,8 @@ impl Tokens {
                 _ => format!("it asks for \"{}\" authentication", answer::clean(&schemes.join(", "))),
             }));
         };
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner).insert(ask.registry.to_owned(), way);
-        // Never empty, so that a second 401 ends the matter.
-        Ok(if scopes.is_empty() { ask.scopes.to_vec() } else { scopes })
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).insert(need.registry.to_owned(), way);
+        Ok(scopes)
     }
 
     async fn credential(&self, registry: &str) -> Result<Option<Credential>, Failure> {
@@ -189,12 +190,8 @@ impl Tokens {
     }
 }
 
-fn basic(registry: &str, scopes: &[Scope], credential: Option<Credential>) -> Result<Bearer, Error> {
-    let unauthorized = |reason: &str| Error::Unauthorized {
-        registry: registry.to_owned(),
-        what: scopes.first().map_or_else(|| registry.to_owned(), |scope| scope.0.clone()),
-        reason: reason.to_owned(),
-    };
+fn basic(need: &Need<'_>, credential: Option<Credential>) -> Result<Bearer, Error> {
+    let unauthorized = |reason: &str| need.unauthorized(reason.to_owned());
     match credential {
         Some(Credential::Password { user, secret }) => Ok(Bearer {
             header: secret_header("Basic ", &STANDARD.encode(format!("{user}:{secret}")))?,
@@ -319,9 +316,9 @@ impl Request<'_> {
         let sent = core.patiently(&what, request.send()).await?;
         let response = sent.map_err(|error| fault(error, &self.realm).failure())?;
         let good = response.status().is_success();
-        let limit = if good { limits::TOKEN_BYTES } else { limits::ERROR_BODY_BYTES };
+        let bound = if good { Bound::Whole(limits::TOKEN_BYTES as u64) } else { Bound::REFUSAL };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = core.read(response, limit as u64, good, &what).await?;
+        let body = core.read(response, bound, &what).await?;
         Ok(Answer { status, headers, body, url: self.realm.clone() })
     }
 

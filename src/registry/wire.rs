@@ -15,13 +15,12 @@ use url::Url;
 use super::answer::Answer;
 use super::hosts::{authority, same_origin};
 use super::http::fault;
-use super::request::Core;
+use super::request::{Bound, Core};
 use super::retry::Failure;
 use super::token::{Need, Scope};
 use super::{Client, Error};
 use crate::checked::small;
 use crate::digest::Blob;
-use crate::limits;
 use crate::progress::Event;
 use crate::store::{self, Pieces, Source};
 
@@ -135,9 +134,9 @@ impl Core {
         }
         let home = self.hosts.api(&parcel.registry, "")?;
         let scopes = [parcel.scope];
+        let need = Need { registry: &parcel.registry, what: &parcel.what, scopes: &scopes };
         let at_home = same_origin(&parcel.to, &home);
-        let bearer =
-            if at_home { self.tokens.bearer(&self, &parcel.registry, &scopes, &[]).await? } else { None };
+        let bearer = if at_home { self.tokens.bearer(&self, &need, &[]).await? } else { None };
         let pulse = Arc::new(Pulse::new());
         let mut request = self
             .http
@@ -159,9 +158,8 @@ impl Core {
         let response = self.watch(&parcel.what, request.send(), &pulse).await?;
         let response = response.map_err(|error| fault(error, &parcel.to).failure())?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = self.read(response, limits::ERROR_BODY_BYTES as u64, false, &parcel.what).await;
+        let body = self.read(response, Bound::REFUSAL, &parcel.what).await;
         if status == 401 && at_home {
-            let need = Need { registry: &parcel.registry, what: &parcel.what, scopes: &scopes };
             self.tokens.challenged(&need, &headers, bearer.as_ref())?;
         }
         Ok(Answer { status, headers, body: body.unwrap_or_default(), url: parcel.to })

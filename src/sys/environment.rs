@@ -1,0 +1,15 @@
+//! What the environment says. A variable that is set to nothing is not set.
+
+use std::path::PathBuf;
+
+/// The text of a variable; `None` when unset, empty or not text.
+#[must_use]
+pub fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// A variable that holds a path.
+#[must_use]
+pub fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
