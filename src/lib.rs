@@ -1,6 +1,7 @@
 //! `bundle`: releases for places without internet, as one signed, sealed folder.
 pub mod bundle;
 pub mod checked;
+pub mod cli;
 pub mod digest;
 pub mod limits;
 pub mod oci;

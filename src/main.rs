@@ -1,2 +1,7 @@
 //! The program `bundle`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bundle::cli::run()
+}

@@ -1,0 +1,109 @@
+//! Why nothing was built.
+
+use super::{Failure, file, store};
+use crate::checked::ByteSize;
+use crate::ops::build::Error;
+use crate::ops::{grant, sign};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        of(error)
+    }
+}
+
+fn of(error: Error) -> Failure {
+    let failure = match &error {
+        Error::NoLock { .. } => Failure::usage("no_lock", "").hint("make it first: bundle lock"),
+        Error::Stale { .. } => Failure::refused("stale_lock", "")
+            .hint("bring it up to date with bundle lock, and review what changed"),
+        Error::NoRecipient => Failure::usage("no_recipient", "")
+            .hint("name the vendor's escrow, so that more grants can be made later: --recipient escrow.pub"),
+        Error::VolumeSize(_) => Failure::usage("volume_size", "").hint("give one like --volume-size 4GiB"),
+        Error::Shape(_) | Error::Plan(_) => Failure::usage("payload", "")
+            .hint("a larger --volume-size makes fewer volumes; smaller releases fit always"),
+        Error::Exists { folder } => Failure::usage("exists", "").hint(format!(
+            "it is built already: bundle inspect {0}; to build it again, move it away",
+            folder.display()
+        )),
+        Error::Unfinished { folder } => Failure::usage("unfinished", "").hint(format!(
+            "go on with the lock, seal and volume size it was begun with, or remove {}",
+            folder.display()
+        )),
+        Error::Busy { .. } => Failure::world("busy", "").hint("wait for the other one"),
+        Error::Journal { path, .. } => Failure::refused("journal", "").hint(format!(
+            "what the interrupted build remembered is damaged; remove {} and build again",
+            parent(path)
+        )),
+        Error::NoRoom { need, free, .. } => Failure::world("disk_full", "").hint(format!(
+            "it needs {} and there is {}; free some, or choose another --out",
+            ByteSize(*need),
+            ByteSize(*free)
+        )),
+        Error::Source { source, .. } => store::source(source),
+        Error::From { .. } => {
+            Failure::usage("lock", "").hint("the lock was edited; make it anew: bundle lock")
+        }
+        Error::Store(error) => store::of(error),
+        Error::Grant(error) => super::keys::age(error),
+        Error::File(_) | Error::Lock(_) | Error::Sign(_) => Failure::world("io", ""),
+        Error::Index(_) | Error::Sums(_) | Error::Seal(_) | Error::Template { .. } => {
+            Failure::world("internal", "").hint("this is a fault of the program; please report it")
+        }
+    };
+    match error {
+        Error::File(error) => error.into(),
+        Error::Lock(error) => error.into(),
+        Error::Sign(error) => error.into(),
+        error => failure.telling(&error),
+    }
+}
+
+fn parent(path: &std::path::Path) -> String {
+    path.parent().unwrap_or(path).display().to_string()
+}
+
+impl From<sign::Error> for Failure {
+    fn from(error: sign::Error) -> Self {
+        match error {
+            sign::Error::File(error) => in_folder(error),
+            sign::Error::Sums { .. } | sign::Error::Index { .. } | sign::Error::Changed { .. } => {
+                Self::refused("damage", "")
+                    .hint("do not sign this; copy the folder again from where it was built")
+                    .telling(&error)
+            }
+        }
+    }
+}
+
+impl From<grant::Error> for Failure {
+    fn from(error: grant::Error) -> Self {
+        match error {
+            grant::Error::File(error) => in_folder(error),
+            grant::Error::NoGrants { .. } => Self::refused("not_granted", "")
+                .hint("ask the vendor for your grant, and put it into the folder grants/").telling(&error),
+            grant::Error::NotGranted { .. } => Self::refused("not_granted", "")
+                .hint("use the identity whose .pub was given to the vendor, or ask the vendor for a grant to yours").telling(&error),
+            grant::Error::Grant { ref source, .. } => super::keys::age(source).telling(&error),
+            grant::Error::Key { .. } => Self::refused("grant", "").hint("the grant is of another bundle, or damaged; ask the vendor for it again").telling(&error),
+            grant::Error::Exists { ref path } => {
+                Self::usage("exists", "").hint(format!("that customer has one; choose another --name, or remove {}", path.display())).telling(&error)
+            }
+        }
+    }
+}
+
+/// A fault of a file in what should be a bundle's folder.
+pub(super) fn in_folder(error: crate::sys::fs::Error) -> Failure {
+    match &error {
+        crate::sys::fs::Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            Failure::usage("not_a_bundle", "")
+                .hint(format!(
+                    "{} is not a bundle's folder: one has SHA256SUMS, bundle.json and volumes/",
+                    parent(path)
+                ))
+                .telling(&error)
+        }
+        crate::sys::fs::Error::Io { path, source } => file::system(source, path).telling(&error),
+        _ => error.into(),
+    }
+}

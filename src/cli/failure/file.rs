@@ -1,0 +1,58 @@
+//! Faults of files.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::Failure;
+use crate::sys::fs;
+use crate::sys::random::RandomError;
+
+impl From<fs::Error> for Failure {
+    fn from(error: fs::Error) -> Self {
+        match &error {
+            fs::Error::Io { path, source } => system(source, path),
+            fs::Error::TooLong { .. } => Self::usage("file_too_long", "")
+                .hint("this is not the kind of file that is expected here; look at the path"),
+            fs::Error::Exists { path } => Self::usage("exists", "").hint(format!(
+                "nothing is overwritten: move {} away, or choose another name",
+                path.display()
+            )),
+            fs::Error::Exposed { path, .. } => Self::refused("key_exposed", "").hint(format!(
+                "if nobody else can have read it: chmod 600 {}; otherwise make a new key",
+                path.display()
+            )),
+            fs::Error::NoName { .. } => {
+                Self::usage("path", "").hint("give the path of a file, not of a folder")
+            }
+            fs::Error::Random(_) => Self::world("random", ""),
+        }
+        .telling(&error)
+    }
+}
+
+impl From<RandomError> for Failure {
+    fn from(error: RandomError) -> Self {
+        Self::world("random", "").telling(&error)
+    }
+}
+
+/// A refusal of the system, without its words.
+pub(super) fn system(error: &std::io::Error, path: &Path) -> Failure {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => Failure::usage("not_found", "")
+            .hint("look at the path; relative ones start in the current folder"),
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory => Failure::usage("path", "")
+            .hint(format!("{path} is not the kind of thing (file or folder) that is expected there")),
+        ErrorKind::PermissionDenied => {
+            Failure::world("permission", "").hint(format!("look at owner and mode: ls -ld {path}"))
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Failure::world("disk_full", "").hint("free some space (df -h), then run the same command again")
+        }
+        ErrorKind::ReadOnlyFilesystem => Failure::world("read_only", "")
+            .hint("write to another place; a delivered medium is never written"),
+        _ => Failure::world("io", "")
+            .hint("look at the medium (dmesg | tail), then run the same command again"),
+    }
+}

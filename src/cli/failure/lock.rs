@@ -1,0 +1,56 @@
+//! Why a release is not locked.
+
+use super::{Failure, store};
+use crate::cli::exit::Exit;
+use crate::ops::lock::{Error, Stale};
+use crate::release::lock;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::File(error) => error.into(),
+            Error::Release(_) => Self::usage("release", "")
+                .hint("the numbers after the file are line and column")
+                .telling(&error),
+            Error::NotCarried(_) => Self::usage("not_carried", "")
+                .hint("take these sections out; nothing is left out in silence")
+                .telling(&error),
+            Error::Nothing { .. } => {
+                Self::usage("release", "").hint("list at least one image under images:").telling(&error)
+            }
+            Error::Later(error) => error.into(),
+            Error::Whole(_) => Self::refused("lock", "")
+                .hint("two images say different things of the same digest; push one of them again")
+                .telling(&error),
+            Error::Stale { ref reasons, .. } => {
+                let hint = match reasons.as_slice() {
+                    [Stale::NoLock] => "make it: bundle lock",
+                    _ => "bring it up to date with bundle lock, and review what changed",
+                };
+                Self::refused("stale_lock", "").hint(hint).telling(&error)
+            }
+            Error::Images(ref faults) => {
+                let all: Vec<Self> = faults.iter().map(|fault| store::source(&fault.source)).collect();
+                // What the world failed to do comes first: the rest may change when that is mended.
+                let first = [Exit::World, Exit::Refused, Exit::Usage]
+                    .into_iter()
+                    .find_map(|exit| all.iter().find(|failure| failure.exit == exit));
+                first.cloned().unwrap_or_else(|| Self::world("source", "")).telling(&error)
+            }
+        }
+    }
+}
+
+impl From<lock::Error> for Failure {
+    fn from(error: lock::Error) -> Self {
+        match error {
+            lock::Error::Format { .. } => {
+                Self::refused("lock_format", "").hint("a newer program wrote it: use that one")
+            }
+            lock::Error::Yaml(_) | lock::Error::Graph { .. } => {
+                Self::usage("lock", "").hint("it was edited or damaged; make it anew: bundle lock")
+            }
+        }
+        .telling(&error)
+    }
+}

@@ -1,0 +1,56 @@
+//! Faults of registries.
+
+use super::Failure;
+use crate::registry::Error;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        of(&error).telling(&error)
+    }
+}
+
+/// What follows from a fault of a registry, without its words.
+pub(super) fn of(error: &Error) -> Failure {
+    match error {
+        Error::NotFound { .. } => Failure::world("not_in_registry", "")
+            .hint("look at the name and tag; registries say the same of what you may not see: docker login"),
+        Error::Unauthorized { registry, .. } => Failure::world("unauthorized", "").hint(format!(
+            "log in: docker login {registry} (or podman login); the Docker configuration is read, also from $DOCKER_CONFIG"
+        )),
+        Error::Denied { .. } => {
+            Failure::world("denied", "").hint("this account may not do that: ask whoever runs the registry for the right, or log in as another")
+        }
+        Error::TooManyRequests { .. } => Failure::world("too_many_requests", "").hint("wait, then run the same command again; it goes on"),
+        Error::Unreachable { host, .. } => Failure::world("unreachable", "").hint(format!(
+            "look at name, port, network and proxy (HTTPS_PROXY, NO_PROXY): curl -v https://{host}/v2/"
+        )),
+        Error::Tls { .. } => Failure::world("tls", "")
+            .hint("if the registry has an own CA: --ca-file CA.pem; if it speaks plain HTTP: --plain-http HOST"),
+        Error::WrongDigest { .. } => Failure::refused("wrong_digest", "")
+            .hint("what came is not what was pinned: the registry is damaged, a proxy interferes, or someone lies"),
+        Error::ShortBody { .. } | Error::Stalled { .. } => {
+            Failure::world("connection", "").hint("look at the network, then run the same command again; it goes on")
+        }
+        Error::TooLong { .. } | Error::Malformed { .. } => {
+            Failure::world("not_a_registry", "").hint("look at the host: this is not how a registry answers (a proxy or login page does)")
+        }
+        Error::RedirectRefused { .. } | Error::RealmRefused { .. } => Failure::refused("redirect", "")
+            .hint("the registry sends us where credentials or content must not go; tell whoever runs it"),
+        Error::PlainHttpRefused { host } => {
+            Failure::refused("plain_http", "").hint(format!("if that is meant: --plain-http {host}"))
+        }
+        Error::Refused { status: 413, .. } => {
+            Failure::world("registry_refused", "").hint("the registry, or a proxy before it, limits the size of uploads: raise that limit")
+        }
+        Error::Refused { status: 500.., .. } => {
+            Failure::world("registry_failed", "").hint("the fault is in the registry: look at its log and its disk, then run the same command again")
+        }
+        Error::Refused { .. } => Failure::world("registry_refused", "").hint("the words after the status are the registry's own"),
+        Error::Credentials { .. } => {
+            Failure::usage("credentials", "").hint("mend the Docker configuration, or log in again: docker login")
+        }
+        Error::UnevenSource { .. } => Failure::refused("damage", "").hint("bundle verify names what is damaged"),
+        Error::CaFile { .. } => Failure::usage("ca_file", "").hint("--ca-file takes a PEM file: -----BEGIN CERTIFICATE-----"),
+        Error::Setup { .. } => Failure::usage("setup", "").hint("look at the proxy variables (HTTP_PROXY, HTTPS_PROXY) and the registry's name"),
+    }
+}

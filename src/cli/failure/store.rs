@@ -1,0 +1,69 @@
+//! Faults of places that hold blobs, and of sources of images.
+
+use super::{Failure, file, registry};
+use crate::{sources, store};
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        of(&error).telling(&error)
+    }
+}
+
+/// What follows from a fault of a store, without its words.
+pub(super) fn of(error: &store::Error) -> Failure {
+    const DAMAGE: &str =
+        "bundle verify names all that is damaged; copy those files again from where they came";
+    match error {
+        store::Error::Io { path, source } => file::system(source, path),
+        store::Error::Registry(error) => registry::of(error),
+        store::Error::Missing { .. } => {
+            Failure::refused("missing", "").hint("what it is read from is not whole; make or copy it again")
+        }
+        store::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
+            .hint("what came is not what was pinned: the source is damaged, or was changed after the lock"),
+        store::Error::Malformed { .. } => {
+            Failure::refused("malformed", "").hint("what it is read from is damaged; make or copy it again")
+        }
+        store::Error::Damaged { .. } | store::Error::Truncated { .. } => {
+            Failure::refused("damage", "").hint(DAMAGE)
+        }
+        store::Error::Sealed { .. } => {
+            Failure::usage("sealed", "").hint("give the identity it was granted to: --identity FILE")
+        }
+        store::Error::WrongKey { .. } => Failure::refused("wrong_key", "")
+            .hint("grant and volumes are of different bundles; copy the whole folder again"),
+        store::Error::Resealed { .. } => Failure::refused("resealed", "")
+            .hint("a source changed while the build was interrupted; run the same command again"),
+        store::Error::Disagrees { .. } => {
+            Failure::refused("lock", "").hint("the lock was edited; make it anew: bundle lock")
+        }
+        store::Error::Seal(_) => Failure::world("seal", ""),
+        store::Error::Interrupted => Failure::interrupted(""),
+    }
+}
+
+/// What follows from a fault of a source of images, without its words.
+pub(super) fn source(error: &sources::Error) -> Failure {
+    match error {
+        sources::Error::Store(error) => of(error),
+        sources::Error::NoImage { .. } | sources::Error::Ambiguous { .. } => {
+            Failure::usage("no_image", "").hint("name one of them after the path: oci:PATH:NAME")
+        }
+        sources::Error::Malformed { .. } => Failure::usage("source", "")
+            .hint("oci: takes a folder with oci-layout and index.json, docker-archive: a tar of docker save"),
+        sources::Error::Compressed { .. } => {
+            Failure::usage("source", "").hint("uncompress it first (gunzip, zstd -d)")
+        }
+        sources::Error::Platforms(_) => Failure::usage("platforms", "")
+            .hint("narrow the image in release.yaml to platforms it has: platforms: [linux/amd64]"),
+        sources::Error::Pinned { .. } | sources::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
+            .hint("what is there is not what was pinned; find out who changed it before pinning anew"),
+        sources::Error::Manifest { .. }
+        | sources::Error::Config { .. }
+        | sources::Error::TooLarge { .. }
+        | sources::Error::Depth
+        | sources::Error::TooMany
+        | sources::Error::Text(_) => Failure::refused("manifest", "")
+            .hint("the image is damaged, or of a kind that no registry takes; push it again"),
+    }
+}

@@ -1,0 +1,84 @@
+//! `bundle lock`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::registry::{self, RegistryArgs};
+use super::ui::Page;
+use super::{Exit, Failure, Ui, Verb};
+use crate::checked::ByteSize;
+use crate::ops::lock::{self, Change, Mode, Outcome, Report};
+
+/// Pin every reference of a release to digest and size: writes release.lock beside release.yaml.
+///
+/// The lock is committed and reviewed like any lock file. Images whose name still stands for the same digest keep their entry and
+/// cost one request.
+#[derive(Debug, Args)]
+pub(super) struct Lock {
+    /// The release.
+    #[arg(short, long, value_name = "FILE", default_value = "release.yaml")]
+    file: PathBuf,
+    /// Write nothing; fail (exit code 1) when the lock is not up to date.
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Verb for Lock {
+    fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
+        let mode = if self.check { Mode::Check } else { Mode::Write };
+        let observer = ui.observer();
+        let client = self.registry.client(&observer)?;
+        let request = lock::Request { file: self.file.clone(), mode };
+        let report = lock::lock(&request, registry::images(&client), observer.as_ref())?;
+        for finding in &report.findings {
+            ui.warn(&finding.to_string());
+        }
+        ui.answer(&report, |page| draw(page, &report));
+        Ok(Exit::Done)
+    }
+
+    fn when_stopped(&self) -> String {
+        let lock = lock::lock_path(&self.file);
+        format!("{} is as it was. Run the same command again.", lock.display())
+    }
+}
+
+fn draw(page: &mut Page, report: &Report) {
+    let became = match report.outcome {
+        Outcome::Written => "written",
+        Outcome::Unchanged => "up to date, left as it was",
+        Outcome::Current => "up to date",
+    };
+    page.title(&format!("{} {}: {} is {became}", report.name, report.version, report.lock.display()));
+    let rows: Vec<Vec<String>> = report
+        .images
+        .iter()
+        .map(|image| {
+            let change = match image.change {
+                Change::Added => "new",
+                Change::Same => "same",
+                Change::Moved { .. } => "moved",
+            };
+            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+            let mut digest = image.digest.to_string();
+            // Enough to recognise it; the whole one is in the lock.
+            digest.truncate("sha256:".len() + 12);
+            vec![
+                change.to_owned(),
+                image.reference.to_string(),
+                digest,
+                ByteSize(image.bytes).to_string(),
+                platforms.join(" "),
+            ]
+        })
+        .collect();
+    page.table(&["", "image", "digest", "size", "platforms"], &rows);
+    for gone in &report.removed {
+        page.line(&format!("  no longer named: {gone}"));
+    }
+    page.line(&format!("{} images, {} blobs, {}", report.images.len(), report.blobs, ByteSize(report.bytes)));
+}

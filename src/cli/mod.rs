@@ -1,0 +1,111 @@
+//! The face: arguments in, one verb of [`ops`](crate::ops) called, its report told.
+//!
+//! The only part that talks to people: it prints (through [`ui::Ui`] alone), asks for passphrases, gives advice and picks exit codes.
+//! It decides nothing about content; what a verb finds is in the verb's report.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+mod completions;
+mod exit;
+mod failure;
+mod global;
+mod interrupt;
+mod keygen;
+mod lock;
+mod man;
+mod progress;
+mod registry;
+mod schema;
+mod secrets;
+mod trust;
+mod ui;
+
+use exit::Exit;
+use failure::Failure;
+use ui::Ui;
+
+/// Releases for places without internet, as one signed, sealed folder.
+///
+/// The release engineer locks, builds, signs and grants; the operator verifies and loads. Exit codes: 0 done, 1 refused
+/// (signature, damage, policy), 2 usage, 3 the world failed (disk, network, registry), 4 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "bundle", version, propagate_version = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: global::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The verbs, in the order in which they are met.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Keygen(keygen::Keygen),
+    Trust(trust::Trust),
+    Lock(lock::Lock),
+    Completions(completions::Completions),
+    Man(man::Man),
+    #[command(hide = true)]
+    Schema(schema::Schema),
+}
+
+/// What every verb's arguments can do.
+trait Verb {
+    /// Does it, and tells the outcome.
+    fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure>;
+
+    /// What state things are in, and how to go on, when it is stopped or fails half-way.
+    fn when_stopped(&self) -> String {
+        "Nothing was changed.".to_owned()
+    }
+}
+
+impl Command {
+    fn verb(&self) -> &dyn Verb {
+        match self {
+            Self::Keygen(verb) => verb,
+            Self::Trust(verb) => verb,
+            Self::Lock(verb) => verb,
+            Self::Completions(verb) => verb,
+            Self::Man(verb) => verb,
+            Self::Schema(verb) => verb,
+        }
+    }
+}
+
+/// The whole program: reads the arguments and the environment, gives the exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let early = global::Early::read();
+    let parsed = Cli::command()
+        .color(early.clap_colour())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return early.usage(&error).code(),
+    };
+    let ui = Arc::new(Ui::new(&cli.global));
+    let verb = cli.command.verb();
+    interrupt::watch(&ui, verb.when_stopped());
+    let exit = verb.run(&ui).unwrap_or_else(|failure| {
+        let exit = failure.exit();
+        ui.fail(&failure.or_state(&verb.when_stopped()));
+        exit
+    });
+    ui.finish(exit).code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_of_commands_holds_together() {
+        Cli::command().debug_assert();
+    }
+}
