@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::{Error, Pieces, Source};
 use crate::bundle::geometry::Geometry;
 use crate::bundle::index::{Index, IndexError};
-use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SealError, TAG, VolumeKey};
+use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SealError, VolumeKey};
 use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::path::EntryPath;
@@ -135,27 +135,6 @@ impl Volumes {
             _ => Error::Io { path: path.to_owned(), source },
         }
     }
-
-    /// Reads and opens up to [`UNITS`] units of `volume` from `unit`, one piece each.
-    fn read_units(&self, open: &(usize, File, PathBuf), unit: u64, count: u64) -> Result<Vec<Bytes>, Error> {
-        let (volume, file, path) = (open.0, &open.1, &open.2);
-        let lengths: Vec<usize> = (unit..unit + count).map(|u| self.shape.unit_plain(volume, u)).collect();
-        let total: usize = lengths.iter().map(|l| self.shape.unit_length(*l)).sum();
-        let start = self.shape.unit_offset(unit);
-        let mut buffer = vec![0; total];
-        file.read_exact_at(&mut buffer, start)
-            .map_err(|e| self.read_fault(volume, path, (start, start + total as u64), e))?;
-        let spans = match self.shape.seal() {
-            Seal::None => vec![0..total],
-            Seal::Age => {
-                let key = self.volume_key(volume, file, path)?;
-                self.open_units(key, volume, unit, lengths.into_iter(), &mut buffer)
-                    .map_err(|(from, to)| self.damaged(volume, from, to))?
-            }
-        };
-        let buffer = Bytes::from(buffer);
-        Ok(spans.into_iter().map(|span| buffer.slice(span)).collect())
-    }
 }
 
 /// A run of whole units of one volume: where it is in the file and in the payload.
@@ -202,55 +181,49 @@ impl Volumes {
         })
     }
 
-    /// Opens the bytes of `stretch` as they were read; `Err` is the range of the file that does not open.
-    pub fn open_stretch(&self, stretch: &Stretch, file: &File, raw: &[u8]) -> Result<Vec<Bytes>, (u64, u64)> {
-        let volume = stretch.volume;
-        let start = self.shape.unit_offset(stretch.unit);
-        let mut buffer = raw[crate::checked::small(start - stretch.from)..].to_vec();
-        let lengths = (stretch.unit..stretch.unit + stretch.units).map(|u| self.shape.unit_plain(volume, u));
-        let spans = match self.shape.seal() {
-            Seal::None => vec![0..buffer.len()],
-            Seal::Age => {
-                let whole = (stretch.from, stretch.to);
-                let key = self.volume_key(volume, file, Path::new("")).map_err(|_| whole)?;
-                self.open_units(key, volume, stretch.unit, lengths, &mut buffer)?
-            }
-        };
-        let buffer = Bytes::from(buffer);
-        let (mut skip, mut left) = (stretch.skip, crate::checked::small(stretch.plain));
-        let mut pieces = Vec::with_capacity(spans.len());
-        for span in spans {
-            let mut piece = buffer.slice(span);
-            let _ = piece.split_to(skip.min(piece.len()));
-            skip = 0;
-            piece.truncate(left);
-            left -= piece.len();
-            pieces.push(piece);
-        }
-        Ok(pieces)
+    /// Reads the bytes of `stretch` as they are in the file.
+    pub fn read_stretch(&self, stretch: &Stretch, file: &File, path: &Path) -> Result<Vec<u8>, Error> {
+        let mut raw = vec![0; crate::checked::small(stretch.to - stretch.from)];
+        file.read_exact_at(&mut raw, stretch.from)
+            .map_err(|e| self.read_fault(stretch.volume, path, (stretch.from, stretch.to), e))?;
+        Ok(raw)
     }
 
-    /// Opens units in place, from `unit` on; gives where in `buffer` the plaintext is.
-    fn open_units(
+    /// Opens the bytes of `stretch` as they were read; gives the payload that was asked for.
+    pub fn open_stretch(
         &self,
-        key: &VolumeKey,
-        volume: usize,
-        unit: u64,
-        lengths: impl Iterator<Item = usize>,
-        buffer: &mut [u8],
-    ) -> Result<Vec<std::ops::Range<usize>>, (u64, u64)> {
-        let last = self.shape.units(volume).saturating_sub(1);
-        let start = self.shape.unit_offset(unit);
+        stretch: &Stretch,
+        file: &File,
+        mut raw: Vec<u8>,
+    ) -> Result<Vec<Bytes>, Error> {
+        let shape = &self.shape;
+        let key = match shape.seal() {
+            Seal::Age => Some(self.volume_key(stretch.volume, file, Path::new(self.name(stretch.volume)))?),
+            Seal::None => None,
+        };
+        let last = shape.units(stretch.volume).saturating_sub(1);
+        let mut at = crate::checked::small(shape.unit_offset(stretch.unit) - stretch.from);
         let mut spans = Vec::new();
-        let mut at = 0;
-        for (number, plain) in (unit..).zip(lengths) {
-            let range = (start + at as u64, start + (at + plain + TAG) as u64);
-            let chunk = buffer.get_mut(at..at + plain + TAG).ok_or(range)?;
-            key.open(number, number == last, chunk).map_err(|_| range)?;
-            spans.push(at..at + plain);
-            at += plain + TAG;
+        for number in stretch.unit..stretch.unit + stretch.units {
+            let plain = shape.unit_plain(stretch.volume, number);
+            let end = at + shape.unit_length(plain);
+            let (from, to) = (stretch.from + at as u64, stretch.from + end as u64);
+            let unit = raw.get_mut(at..end).ok_or_else(|| self.damaged(stretch.volume, from, to))?;
+            if let Some(key) = key {
+                key.open(number, number == last, unit).map_err(|_| self.damaged(stretch.volume, from, to))?;
+            }
+            spans.push((at, at + plain));
+            at = end;
         }
-        Ok(spans)
+        let raw = Bytes::from(raw);
+        let (mut skip, mut left) = (stretch.skip, crate::checked::small(stretch.plain));
+        let piece = |(from, to): (usize, usize)| {
+            let from = from + std::mem::take(&mut skip);
+            let piece = raw.slice(from..to.min(from + left));
+            left -= piece.len();
+            piece
+        };
+        Ok(spans.into_iter().map(piece).filter(|piece| !piece.is_empty()).collect())
     }
 }
 
@@ -294,31 +267,18 @@ pub struct PayloadReader<'a> {
 
 impl PayloadReader<'_> {
     fn fill(&mut self) -> Result<(), Error> {
-        let shape = &self.volumes.shape;
-        let place = shape.place(self.at);
+        let Some(stretch) = self.volumes.stretches(self.at, self.end).next() else { return Ok(()) };
         let open = match self.file.take() {
-            Some(open) if open.0 == place.volume => open,
+            Some(open) if open.0 == stretch.volume => open,
             _ => {
-                let (file, path) = self.volumes.file(place.volume)?;
-                (place.volume, file, path)
+                let (file, path) = self.volumes.file(stretch.volume)?;
+                (stretch.volume, file, path)
             }
         };
-        let unit = place.offset / PLAIN as u64;
-        let skip = place.offset % PLAIN as u64;
-        let wanted = (skip + (self.end - self.at)).div_ceil(PLAIN as u64);
-        let count = wanted.min(UNITS).min(shape.units(place.volume) - unit);
-        let pieces = self.volumes.read_units(&open, unit, count)?;
+        let raw = self.volumes.read_stretch(&stretch, &open.1, &open.2)?;
+        self.ready.extend(self.volumes.open_stretch(&stretch, &open.1, raw)?);
         self.file = Some(open);
-        let mut skip = crate::checked::small(skip);
-        for mut piece in pieces {
-            let _ = piece.split_to(skip.min(piece.len()));
-            skip = 0;
-            piece.truncate(crate::checked::small(self.end - self.at));
-            self.at += piece.len() as u64;
-            if !piece.is_empty() {
-                self.ready.push_back(piece);
-            }
-        }
+        self.at += stretch.plain;
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use crate::ops::finding::{Finding, What};
 use crate::plan::load::{Known, walk};
 use crate::plan::payload::blob_name;
 use crate::progress::{Event, Observer};
+use crate::store;
 use crate::store::volumes::{Stretch, Volumes};
 
 /// Lanes at most: each holds about 6 MiB.
@@ -165,12 +166,17 @@ fn read(
         observer.event(Event::Advance { bytes: bytes.len() as u64 });
         let bytes = Arc::new(bytes);
         let sent = raw.send(Raw { volume: stretch.volume, offset: stretch.from, bytes: Arc::clone(&bytes) });
-        let opened = if whole {
-            volumes.open_stretch(&stretch, file, &bytes)
-        } else {
-            Err((stretch.from, stretch.to))
+        let opened = match whole.then(|| volumes.open_stretch(&stretch, file, bytes.to_vec())) {
+            Some(Ok(pieces)) => Some(pieces),
+            Some(Err(store::Error::Damaged { from, to, .. })) => {
+                unopened.push((stretch.volume, from, to));
+                None
+            }
+            _ => {
+                unopened.push((stretch.volume, stretch.from, stretch.to));
+                None
+            }
         };
-        let opened = opened.map_err(|(from, to)| unopened.push((stretch.volume, from, to))).ok();
         if sent.is_err()
             || plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: opened }).is_err()
         {
