@@ -322,8 +322,11 @@ impl Plan {
     }
 
     fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {
-        let need =
-            (self.shape.total_length() + self.small_files()).saturating_sub(work.bytes_written(&self.shape));
+        let mut need = self.shape.total_length() + self.small_files();
+        for (number, name) in self.volume_names()?.iter().enumerate() {
+            let written = name.under(work.folder()).symlink_metadata().map_or(0, |facts| facts.len());
+            need = need.saturating_sub(written.min(self.shape.file_length(number)));
+        }
         let free = fs::free_bytes(out)?;
         if free < need {
             return Err(Error::NoRoom { folder: out.to_owned(), need, free });

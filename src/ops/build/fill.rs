@@ -59,7 +59,7 @@ impl Filling<'_> {
                 Error::Store(store::Error::Resealed { .. }) => from,
                 _ => return Err(error),
             };
-            self.work.again(back_to)?;
+            self.begin_again(back_to)?;
             if attempt >= attempts {
                 return Err(error);
             }
@@ -83,7 +83,7 @@ impl Filling<'_> {
             let unsure =
                 (0..volume).find(|n| !known.synced.contains_key(n) && !self.holds(*n, &known.written[n]));
             if let Some(unsure) = unsure {
-                self.work.again(unsure)?;
+                self.begin_again(unsure)?;
                 continue;
             }
             let start = volume as u64 * shape.volume_bytes();
@@ -92,21 +92,35 @@ impl Filling<'_> {
             }
             let mut follow = Follow::new(&self.plan.payload.blobs, start, known.starts.get(&volume));
             if let Some(origin) = follow.lost {
-                self.work.again(shape.place(origin).volume)?;
+                self.begin_again(shape.place(origin).volume)?;
                 continue;
             }
             let path = self.plan.volume_names()?[volume].under(self.work.folder());
             let key = self.work.key().map(Arc::as_ref);
             let partial = resume::scan(&path, shape, volume, key, &mut |bytes| follow.feed(bytes))?;
             if let Some(origin) = follow.wrong {
-                self.work.again(shape.place(origin).volume)?;
-                // A volume kept its file until now; without it the next scan finds nothing to go wrong on.
-                let _ = std::fs::remove_file(&path);
+                self.begin_again(shape.place(origin).volume)?;
                 continue;
             }
             let at = start + partial.as_ref().map_or(0, |p| p.plain);
             return Ok(Position { volume, partial, at, hasher: follow.in_progress() });
         }
+    }
+
+    /// Forgets volumes `from` and later and takes their files away, so that they get fresh file keys: what was sealed once under a key
+    /// is never sealed differently under it.
+    fn begin_again(&self, from: usize) -> Result<(), Error> {
+        self.work.again(from)?;
+        for name in self.plan.volume_names()?.iter().skip(from) {
+            let path = name.under(self.work.folder());
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(crate::sys::fs::Error::Io { path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether a volume that may not have reached the medium before the power went is there after all.

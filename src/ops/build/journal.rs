@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Error, Plan};
-use crate::bundle::geometry::Geometry;
 use crate::bundle::index::Volume;
 use crate::bundle::seal::ReleaseKey;
 use crate::digest::{Digest, Hasher};
@@ -154,11 +153,6 @@ impl Work {
 
     pub(crate) fn known(&self) -> Known {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Bytes that need not be written any more.
-    pub(crate) fn bytes_written(&self, shape: &Geometry) -> u64 {
-        self.known().written.keys().map(|number| shape.file_length(*number)).sum()
     }
 
     /// Remembers the hash of the blob that volume `volume` begins inside of.
