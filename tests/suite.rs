@@ -3,12 +3,19 @@
 
 #[path = "cases"]
 mod cases {
+    mod against_registries;
     mod archive;
+    mod kills;
     mod lock;
     mod lock_registry;
+    mod peers;
+    mod program;
     mod registry;
     mod release;
     mod signing;
     mod spine;
+    mod stage;
+    mod stock_tools;
     mod world;
+    mod world_fails;
 }
