@@ -34,6 +34,12 @@ pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, OCI_MANIFEST | DOCKER_MANIFEST)
 }
 
+/// Whether `media_type` names a manifest or a list in Docker's own format. Readers of image layouts may look for OCI types only.
+#[must_use]
+pub fn is_docker(media_type: &str) -> bool {
+    matches!(media_type, DOCKER_LIST | DOCKER_MANIFEST)
+}
+
 /// Whether `media_type` names an image configuration, which says what platform the image runs on.
 #[must_use]
 pub fn is_config(media_type: &str) -> bool {

@@ -23,7 +23,7 @@ use crate::ops::{grant, open, remember};
 use crate::plan::load::{self as plan, GraphError, Known, LoadPlan, PutImage};
 use crate::plan::mapping::{Mapped, Mapping, MappingError};
 use crate::progress::{Event, ItemState, Observer, Silent};
-use crate::registry::{self, BlobPush, Client, Pushed};
+use crate::registry::{self, BlobPush, Client, NoNotes, Pushed, UploadNotes};
 use crate::release::lock::Seal;
 use crate::store;
 use crate::store::volumes::Volumes;
@@ -332,6 +332,9 @@ impl Tally {
     }
 }
 
+/// Bytes from which an upload is noted for another process: a smaller one is begun again, which costs less than keeping notes.
+const NOTED: u64 = 1 << 20;
+
 struct Loading<'a> {
     client: &'a Client,
     volumes: &'a Volumes,
@@ -383,11 +386,16 @@ impl Loading<'_> {
                 state,
             });
         };
+        let notes: &dyn UploadNotes = if blob.size < NOTED { &NoNotes } else { self.notes };
         let mut holders = Vec::new();
         let mut lacking = Vec::new();
         for repository in repositories {
             match self.client.head_blob(repository, &blob.digest) {
-                Ok(Some(size)) if size == blob.size => holders.push(repository.clone()),
+                Ok(Some(size)) if size == blob.size => {
+                    // A load killed between the registry's last answer and its own next step left the note.
+                    notes.forget(repository, &blob.digest);
+                    holders.push(repository.clone());
+                }
                 Ok(_) => lacking.push(repository),
                 Err(error) => {
                     say(ItemState::Failed);
@@ -405,8 +413,7 @@ impl Loading<'_> {
         let checked = Checked::new(self.volumes, "the bundle", self.observer);
         let mut moved = false;
         for repository in lacking {
-            let push =
-                BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes: self.notes };
+            let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };
             match self.client.push_blob(&push) {
                 Ok(Pushed::Mounted) => {
                     self.tally.mounted.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! What is written appears whole or not at all, and survives a power cut once it has appeared.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -214,6 +214,22 @@ pub fn free_bytes(path: &Path) -> Result<u64, Error> {
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
+/// Takes a file away that only its writer cares for, and drafts of it that a killed writer left. What cannot be removed stays.
+pub fn forget(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let draft = |found: &OsStr| {
+        let (found, name) = (found.as_encoded_bytes(), name.as_encoded_bytes());
+        let rest = found.strip_prefix(b".").and_then(|found| found.strip_prefix(name));
+        rest.is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(b".part"))
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if draft(&entry.file_name()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Makes what changed in the folder of `path` (names that came, went or moved) durable.
 pub fn sync_folder_of(path: &Path) -> Result<(), Error> {
     let folder = match path.parent() {
@@ -309,5 +325,19 @@ mod tests {
         for bad in ["/", "..", "a/"] {
             assert!(matches!(Draft::begin(Path::new(bad), PUBLIC), Err(Error::NoName { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_goes_with_its_drafts_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            ["a.json", ".a.json.00ff.part", "b.json", ".b.json.00ff.part", ".a.json.part2", "a.json.part"]
+        {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        forget(&folder.path().join("a.json"));
+        assert_eq!(names(folder.path()), [".a.json.part2", ".b.json.00ff.part", "a.json.part", "b.json"]);
+        forget(&folder.path().join("a.json"));
+        forget(&folder.path().join("gone/a.json"));
     }
 }

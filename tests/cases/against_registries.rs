@@ -2,12 +2,26 @@
 //! TLS under an own CA, with tokens.
 
 use std::fs;
+use std::path::Path;
 
-use xtask::images::{Named, sample};
+use xtask::images::{Graph, Named, sample};
 
 use super::peers::registry::{Kind, PASSWORD, Peer};
 use super::program::tool;
 use super::stage::Stage;
+
+/// Writes an image as `skopeo` keeps it in a folder (containers-transports(5), `dir:`): `oci:` is not for Docker's formats.
+fn write_folder(graph: &Graph, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (digest, bytes) in &graph.blobs {
+        fs::write(folder.join(digest.trim_start_matches("sha256:")), bytes).unwrap();
+    }
+    for document in &graph.documents {
+        let name = format!("{}.manifest.json", document.digest.trim_start_matches("sha256:"));
+        fs::write(folder.join(name), &document.bytes).unwrap();
+    }
+    fs::write(folder.join("manifest.json"), &graph.root().bytes).unwrap();
+}
 
 /// A vendor's registry with images in it, a customer's without, and a bundle made from the first.
 struct Delivery {
@@ -24,15 +38,14 @@ impl Delivery {
         let images = sample("incidentfox", "v1.2.0").unwrap();
         assert!(images.len() >= 6);
         for image in &images {
-            let layout = stage.path("layout").join(&image.repository);
-            fs::create_dir_all(&layout).unwrap();
-            image.graph.write_layout(&layout, &image.tag).unwrap();
+            let folder = stage.path("vendor-images").join(&image.repository);
+            write_folder(&image.graph, &folder);
             let (repository, tag) = (&image.repository, &image.tag);
             tool(
                 vendor
                     .skopeo("copy", "dest-")
                     .args(["--all", "--preserve-digests"])
-                    .arg(format!("oci:{}:{tag}", layout.display()))
+                    .arg(format!("dir:{}", folder.display()))
                     .arg(format!("docker://{}/{repository}:{tag}", vendor.host())),
             );
         }

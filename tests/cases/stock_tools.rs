@@ -103,7 +103,7 @@ fn open_as_the_readme_says(settings: &str) -> Delivered {
     let readme = fs::read_to_string(delivered.folder.join("README.md")).unwrap();
     let blocks = console_blocks(&readme);
     let sealed = !settings.contains("seal: none");
-    assert_eq!(blocks.len(), 4, "{readme}");
+    assert_eq!(blocks.len(), 5, "{readme}");
     let registry = Peer::start(Kind::Tls);
     let run = |block: &str| {
         let script = block.replace("harbor.acme.internal", &registry.host());
@@ -119,8 +119,11 @@ fn open_as_the_readme_says(settings: &str) -> Delivered {
     run(&blocks[2]);
     delivered.compare_layout();
     delivered.check_docker_manifest();
-    assert_eq!(blocks[3].lines().count(), delivered.world.images.len());
+    let copies = blocks[3..].iter().flat_map(|b| b.lines()).filter(|line| line.starts_with("skopeo copy "));
+    assert_eq!(copies.count(), delivered.world.images.len());
+    assert!(blocks[3].lines().all(|line| line.contains("oci:layout:docker.io/incidentfox/")));
     run(&blocks[3]);
+    run(&blocks[4]);
     for image in &delivered.world.images {
         let reference = format!("docker://{}/{}:{}", registry.host(), image.repository, image.tag);
         let raw = tool(registry.skopeo("inspect", "").arg("--raw").arg(reference));

@@ -11,6 +11,7 @@ use crate::bundle::grant::{self, Identity, SealTo};
 use crate::bundle::sums::Sums;
 use crate::checked::ByteSize;
 use crate::digest::Digest;
+use crate::oci::media;
 use crate::ops::sign::{INDEX, SUMS, write_signature};
 use crate::path::EntryPath;
 use crate::plan::payload;
@@ -98,6 +99,8 @@ fn readme(plan: &Plan, request: &Request<'_>) -> Result<String, Error> {
                 path => image.reference.repository().path(),
                 tag => image.reference.tag(),
                 digest => image.root().map(|root| root.digest.to_string()),
+                hex => image.root().map(|root| root.digest.hex()),
+                docker => image.root().is_some_and(|root| media::is_docker(&root.media_type)),
                 platforms => platforms.join(", "),
             }
         })

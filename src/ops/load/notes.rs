@@ -64,7 +64,7 @@ impl UploadNotes for Files {
 
     fn forget(&self, repository: &Repository, digest: &Digest) {
         if let Some(path) = self.path(repository, digest) {
-            let _ = std::fs::remove_file(path);
+            fs::forget(&path);
         }
     }
 }
