@@ -184,30 +184,60 @@ pub enum Part {
 /// Reads one blob and gives its parts to `out`; an error of `out` ends the reading.
 pub type Read<'a> = dyn Fn(usize, &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> + Sync + 'a;
 
-/// Reads items `first..count` with `ahead` threads and hands their parts on, item after item, in order.
+/// How far [`in_order`] reads ahead of the item that is being handed on.
+pub struct Ahead<'a> {
+    /// Items in progress, the current one among them; at least 1.
+    pub items: usize,
+    /// Bytes of the items after the current one. What a network has under way for them is read again when the process is killed;
+    /// an item larger than this is opened when its turn has come.
+    pub bytes: u64,
+    /// Bytes of an item.
+    pub size: &'a dyn Fn(usize) -> u64,
+}
+
+impl std::fmt::Debug for Ahead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ahead")
+            .field("items", &self.items)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads items with `ahead.items` threads and hands their parts on, item after item, in order.
 ///
-/// `each` is called with an item's number and its parts; at its end with `None`. At most `ahead` items are in progress, each with a
-/// few pieces waiting, so memory does not grow with their size.
+/// `each` is called with an item's number and its parts; at its end with `None`. Items in progress have a few pieces waiting each,
+/// so memory does not grow with their size.
 pub fn in_order(
     items: std::ops::Range<usize>,
-    ahead: usize,
+    ahead: &Ahead<'_>,
     read: &Read<'_>,
     each: &mut dyn FnMut(usize, Option<Part>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let ahead = ahead.max(1);
+    let most = ahead.items.max(1);
     std::thread::scope(|scope| {
         let (orders, queue) = sync_channel::<(usize, SyncSender<Result<Part, Error>>)>(0);
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..ahead.min(items.len()) {
+        for _ in 0..most.min(items.len()) {
             let queue = Arc::clone(&queue);
             scope.spawn(move || read_loop(&queue, read));
         }
         let mut waiting: VecDeque<Receiver<Result<Part, Error>>> = VecDeque::new();
-        let mut upcoming = items.clone();
+        let mut upcoming = items.clone().peekable();
+        let mut begun_bytes = 0_u64;
         for item in items {
-            while waiting.len() < ahead
-                && let Some(next) = upcoming.next()
+            // `item` is the current one, or becomes it below: it does not count as read ahead.
+            if !waiting.is_empty() {
+                begun_bytes -= (ahead.size)(item);
+            }
+            while waiting.len() < most
+                && let Some(next) = upcoming.next_if(|next| {
+                    *next == item || begun_bytes.saturating_add((ahead.size)(*next)) <= ahead.bytes
+                })
             {
+                if next != item {
+                    begun_bytes += (ahead.size)(next);
+                }
                 let (parts, receiver) = sync_channel(1);
                 orders.send((next, parts)).map_err(|_| Error::Interrupted)?;
                 waiting.push_back(receiver);
@@ -330,6 +360,32 @@ mod tests {
         }
     }
 
+    fn ahead(items: usize, bytes: u64) -> Ahead<'static> {
+        Ahead { items, bytes, size: &|item| item as u64 }
+    }
+
+    #[test]
+    fn what_is_large_is_not_opened_before_its_turn() {
+        let open = Mutex::new(vec![]);
+        let read = |item: usize, out: &mut dyn FnMut(Part) -> Result<(), Error>| {
+            open.lock().unwrap().push(item);
+            out(Part::Bytes(Bytes::from_static(b"x")))
+        };
+        let sizes = [1, 1, 90, 1, 1, 90, 90];
+        let ahead = Ahead { items: 4, bytes: 10, size: &|item| sizes[item] };
+        in_order(0..7, &ahead, &read, &mut |item, part| {
+            if part.is_some() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                let open = open.lock().unwrap();
+                let beyond: u64 = open.iter().filter(|other| **other > item).map(|other| sizes[*other]).sum();
+                assert!(beyond <= 10, "{open:?} at {item}");
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(open.into_inner().unwrap().len(), 7);
+    }
+
     #[test]
     fn items_come_in_order_whatever_the_threads_do() {
         let mut seen = vec![];
@@ -340,7 +396,7 @@ mod tests {
             }
             Ok(())
         };
-        in_order(3..40, 5, &read, &mut |item, part| {
+        in_order(3..40, &ahead(5, 12), &read, &mut |item, part| {
             seen.push((item, part.is_some()));
             Ok(())
         })
@@ -359,7 +415,7 @@ mod tests {
             out(Part::Bytes(Bytes::from_static(b"x")))
         };
         let mut ended = vec![];
-        let outcome = in_order(0..100, 3, &read, &mut |item, part| {
+        let outcome = in_order(0..100, &ahead(3, 1000), &read, &mut |item, part| {
             if part.is_none() {
                 ended.push(item);
             }

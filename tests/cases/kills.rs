@@ -16,7 +16,7 @@ use super::world::files;
 
 /// Kills of each kind of run.
 const KILLS: u32 = 100;
-/// Bytes that may be fetched twice for one kill: a chunk, and what was on its way on four connections.
+/// Bytes that may be fetched twice for one kill: a chunk; and what the registry has given away and the network not yet delivered.
 const REFETCHED: i64 = (16 << 20) + (4 << 20);
 /// Bytes that may be sent twice for one kill; the smallest window there is. Seen is next to nothing.
 const RESENT: u64 = 4 << 20;

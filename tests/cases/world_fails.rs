@@ -89,7 +89,7 @@ fn a_disk_that_fills_on_the_way_costs_nothing_but_the_wait() {
         .unwrap();
     let work = out.join(".demo-1.2.0.partial");
     let begun = Instant::now();
-    while !work.join("volumes").exists() && begun.elapsed() < Duration::from_secs(10) {
+    while bench.vendor.stats().blob_sent == 0 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let ballast = out.join("ballast");
@@ -204,8 +204,7 @@ fn storm(status: u16) -> Action {
 
 fn lies_about_content() -> Vec<Lie> {
     vec![
-        (Action::WrongBytes(20), 1, "wrong digest"),
-        (Action::ShortBody(50), 3, ""),
+        (Action::WrongBytes(20), 1, "sha256:"),
         (Action::CloseResponse(10), 3, ""),
         (Action::ResetResponse(10), 3, ""),
         (Action::EndlessBody, 3, ""),
@@ -222,7 +221,8 @@ fn lies_about_content() -> Vec<Lie> {
 #[test]
 fn a_registry_that_lies_to_lock_is_not_believed() {
     let bench = Bench::unlocked(Config::default(), 64 << 10);
-    for (lie, code, words) in lies_about_content() {
+    let short = (Action::ShortBody(50), 1, "wrong digest");
+    for (lie, code, words) in lies_about_content().into_iter().chain([short]) {
         println!("lock: {lie:?}");
         bench.vendor.faults().add(Rule::new(lie).path("/manifests/"));
         bench.stage.program.run(&["lock"]).says(code, &["acme/app", "release.yaml:", words]);
@@ -236,7 +236,8 @@ fn a_registry_that_lies_to_lock_is_not_believed() {
 fn a_registry_that_lies_to_build_is_not_believed() {
     let bench = Bench::new(Config::default(), 600 << 10);
     let (stage, faults) = (&bench.stage, bench.vendor.faults());
-    for (lie, code, words) in lies_about_content() {
+    let short = (Action::ShortBody(50), 3, "");
+    for (lie, code, words) in lies_about_content().into_iter().chain([short]) {
         println!("build: {lie:?}");
         faults.add(Rule::new(lie).path("/blobs/").skip(1));
         stage.program.run(&stage.build("out")).says(code, &["acme/app", words]);
@@ -264,12 +265,12 @@ fn a_registry_that_lies_to_load_is_not_believed() {
         ("POST", "/blobs/uploads/", (Action::Status(403, Vec::new()), 3, "not allowed")),
         ("PUT", "/blobs/uploads/", (Action::Html(200), 3, "")),
         ("", "/blobs/uploads/", (storm(502), 3, "502")),
-        ("PUT", "/blobs/uploads/", (Action::WrongDigestHeader, 1, "wrong digest")),
-        ("PUT", "/blobs/uploads/", (Action::Redirect("http://169.254.169.254/x".to_owned()), 1, "redirect")),
+        ("PUT", "/blobs/uploads/", (Action::WrongDigestHeader, 3, "wrong digest")),
+        ("PUT", "/blobs/uploads/", (Action::Redirect("http://169.254.169.254/x".to_owned()), 3, "")),
         ("HEAD", "/blobs/", (storm(500), 3, "500")),
         ("PUT", "/manifests/", (storm(500), 3, "500")),
         ("PUT", "/manifests/", (Action::Html(200), 3, "")),
-        ("PUT", "/manifests/", (Action::WrongDigestHeader, 1, "")),
+        ("PUT", "/manifests/", (Action::WrongDigestHeader, 3, "wrong digest")),
         ("HEAD", "/manifests/", (Action::Status(401, Vec::new()), 3, "")),
         ("GET", "/v2/", (Action::Html(200), 3, "")),
         ("", "", (storm(503), 3, "503")),
@@ -333,16 +334,23 @@ fn credentials_do_not_go_elsewhere() {
 }
 
 #[test]
-fn tokens_that_run_out_all_the_time_only_cost_requests() {
+fn tokens_that_run_out_only_cost_requests() {
     let config = || Config {
-        auth: Auth::Token(TokenAuth { requests: Some(3), ..TokenAuth::default() }),
+        auth: Auth::Token(TokenAuth { requests: Some(40), ..TokenAuth::default() }),
         ..Config::default()
     };
+    let expire = |path: &str| Rule::new(Action::ExpireTokens).path(path);
     let bench = Bench::new(config(), 600 << 10);
     let customer = Server::start(config()).unwrap();
     let stage = &bench.stage;
+    bench.vendor.faults().add(expire("/blobs/").skip(1).once());
+    bench.vendor.faults().add(expire("/manifests/").once());
     stage.program.done(&stage.build("out"));
-    customer.faults().add(Rule::new(Action::ExpireTokens).method("PUT").path("/blobs/uploads/").times(2));
+    assert_eq!(bench.vendor.faults().hits()[0], 2);
+    for method in ["POST", "PUT", "HEAD"] {
+        customer.faults().add(expire("/v2/mirror/").method(method).skip(1).once());
+    }
     stage.program.done(&stage.load(&stage.bundle("out"), &customer.host()));
+    assert_eq!(customer.faults().hits(), [2, 2, 2]);
     assert_eq!(customer.tags("mirror/acme/app").len(), 1);
 }

@@ -7,7 +7,7 @@ use super::{Error, Plan};
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest, Hasher};
 use crate::oci::Manifest;
-use crate::ops::transfer::{self, Checked, Part};
+use crate::ops::transfer::{self, Ahead, Checked, Part};
 use crate::plan::payload::{Origin, PlannedBlob, blob_name};
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::lock::LockedManifest;
@@ -18,6 +18,8 @@ use crate::store::{self, Pieces, Source};
 
 /// Blobs read at the same time.
 const AHEAD: usize = 4;
+/// Bytes of blobs read before their turn: hides the waits between small ones, and is little to read again after a kill.
+const AHEAD_BYTES: u64 = 2 << 20;
 
 /// One filling of one plan.
 pub(super) struct Filling<'a> {
@@ -183,7 +185,8 @@ impl Filling<'_> {
         }
         let mut begun = None;
         let mut fault = None;
-        let outcome = transfer::in_order(first..blobs.len(), AHEAD, read, &mut |item, part| {
+        let ahead = Ahead { items: AHEAD, bytes: AHEAD_BYTES, size: &|item| blobs[item].blob.size };
+        let outcome = transfer::in_order(first..blobs.len(), &ahead, read, &mut |item, part| {
             let step = || -> Result<(), Error> {
                 let PlannedBlob { blob, offset, .. } = &blobs[item];
                 if begun != Some(item) {

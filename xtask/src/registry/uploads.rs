@@ -73,15 +73,17 @@ impl Upload {
         }
         let outcome = loop {
             match call.intake.next().await {
-                Ok(Some(piece)) => self.take(&piece)?,
+                Ok(Some(piece)) => {
+                    self.take(&piece)?;
+                    // Counted as it comes: when a connection breaks, this may end at any await.
+                    call.shared.stats().blob_received += piece.len() as u64;
+                }
                 Ok(None) => break Ok(()),
                 Err(torn) => break Err(torn),
             }
         };
-        let taken = self.length - before;
-        call.shared.stats().blob_received += taken;
         outcome?;
-        Ok(taken)
+        Ok(self.length - before)
     }
 
     /// Makes the session a blob, if it has the digest.
