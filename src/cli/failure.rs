@@ -11,6 +11,7 @@ use super::exit::Exit;
 mod build;
 mod file;
 mod keys;
+mod load;
 mod lock;
 mod registry;
 mod store;

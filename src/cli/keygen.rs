@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::secrets::Passphrases;
+use super::secrets::{NewFrom, Passphrases};
 use super::{Exit, Failure, Ui, Verb};
 use crate::ops::keygen;
 
@@ -39,7 +39,7 @@ impl Verb for Keygen {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
         let wanted = self.passphrase || self.passphrases.passphrase_stdin;
         let what = format!("{}.key", self.out.display());
-        let passphrase = wanted.then(|| self.passphrases.ask_new(&what)).transpose()?;
+        let passphrase = wanted.then(|| self.passphrases.ask_new(&what, NewFrom::Anywhere)).transpose()?;
         let kind = match self.kind {
             Kind::Signing => keygen::Kind::Signing,
             Kind::Recipient => keygen::Kind::Recipient,

@@ -64,13 +64,10 @@ fn draw(page: &mut Page, report: &Report) {
                 Change::Moved { .. } => "moved",
             };
             let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-            let mut digest = image.digest.to_string();
-            // Enough to recognise it; the whole one is in the lock.
-            digest.truncate("sha256:".len() + 12);
             vec![
                 change.to_owned(),
                 image.reference.to_string(),
-                digest,
+                image.digest.short(),
                 ByteSize(image.bytes).to_string(),
                 platforms.join(" "),
             ]

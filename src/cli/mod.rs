@@ -8,20 +8,27 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod build;
+mod bundle;
 mod completions;
 mod exit;
 mod failure;
 mod global;
+mod grant;
+mod inspect;
 mod interrupt;
 mod keygen;
+mod load;
 mod lock;
 mod man;
 mod progress;
 mod registry;
 mod schema;
 mod secrets;
+mod sign;
 mod trust;
 mod ui;
+mod verify;
 
 use exit::Exit;
 use failure::Failure;
@@ -47,6 +54,12 @@ enum Command {
     Keygen(keygen::Keygen),
     Trust(trust::Trust),
     Lock(lock::Lock),
+    Build(build::Build),
+    Sign(sign::Sign),
+    Grant(grant::Grant),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
+    Load(load::Load),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -70,6 +83,12 @@ impl Command {
             Self::Keygen(verb) => verb,
             Self::Trust(verb) => verb,
             Self::Lock(verb) => verb,
+            Self::Build(verb) => verb,
+            Self::Sign(verb) => verb,
+            Self::Grant(verb) => verb,
+            Self::Inspect(verb) => verb,
+            Self::Verify(verb) => verb,
+            Self::Load(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,

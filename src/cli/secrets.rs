@@ -28,6 +28,15 @@ pub(super) struct Passphrases {
     pub(super) passphrase_stdin: bool,
 }
 
+/// Where a new passphrase may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewFrom {
+    /// From wherever one is given.
+    Anywhere,
+    /// Not from the variable, which holds the passphrase of something else.
+    NotTheVariable,
+}
+
 impl Passphrases {
     /// The passphrase of what lies at `path`; `None` when there is nobody to ask.
     pub(super) fn ask(self, ui: &Ui, path: &Path) -> Option<SecretString> {
@@ -44,13 +53,18 @@ impl Passphrases {
         prompted(Password::new().with_prompt(prompt))
     }
 
-    /// A new passphrase, for what will lie at `path`; asked for twice.
-    pub(super) fn ask_new(self, what: &str) -> Result<SecretString, Failure> {
-        let nobody = || {
-            Failure::usage("no_passphrase", "a passphrase is wanted, and nobody can be asked for one")
-                .hint(format!("set {VARIABLE}, or give it on stdin with --passphrase-stdin"))
+    /// The passphrase of something that has one.
+    pub(super) fn ask_known(self, ui: &Ui, what: &str) -> Result<SecretString, Failure> {
+        self.ask(ui, Path::new(what)).ok_or_else(nobody)
+    }
+
+    /// A new passphrase for `what`; asked for twice.
+    pub(super) fn ask_new(self, what: &str, from: NewFrom) -> Result<SecretString, Failure> {
+        let given = match from {
+            NewFrom::NotTheVariable if !self.passphrase_stdin => Ok(None),
+            _ => self.given(),
         };
-        let given = self.given().map_err(|error| {
+        let given = given.map_err(|error| {
             Failure::usage("no_passphrase", format!("no passphrase could be read from stdin: {error}"))
         })?;
         if let Some(secret) = given {
@@ -80,6 +94,11 @@ impl Passphrases {
         let secret = std::env::var(VARIABLE).ok().filter(|secret| !secret.is_empty());
         Ok(secret.map(SecretString::from))
     }
+}
+
+fn nobody() -> Failure {
+    Failure::usage("no_passphrase", "a passphrase is wanted, and nobody can be asked for one")
+        .hint(format!("set {VARIABLE}, or give it on stdin with --passphrase-stdin"))
 }
 
 /// The terminal as it was before echo was taken away.

@@ -119,6 +119,16 @@ impl Ui {
         self.err(&format!("{} {}\n", self.err.yellow("warning:"), indent(&clean(line))));
     }
 
+    /// What refuses the work, on stderr.
+    pub(super) fn refuse(&self, line: &str) {
+        self.err(&format!("{} {}\n", self.err.red("refused:"), indent(&clean(line))));
+    }
+
+    /// What to do next, on stderr.
+    pub(super) fn hint(&self, line: &str) {
+        self.err(&format!("{} {}\n", self.err.bold("hint:"), indent(&clean(line))));
+    }
+
     /// A line for programs, on stderr.
     pub(super) fn event(&self, event: &serde_json::Value) {
         self.err(&format!("{event}\n"));

@@ -186,6 +186,18 @@ impl Draft {
     }
 }
 
+/// Gives a finished folder its name; an error when something of that name is there.
+pub fn publish_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::EXIST | Errno::NOTEMPTY) => return Err(Error::Exists { path: to.to_owned() }),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            std::fs::rename(from, to).map_err(|source| Error::io(to, source))?;
+        }
+        other => other.map_err(|errno| Error::io(to, errno.into()))?,
+    }
+    sync_folder_of(to)
+}
+
 /// Makes the folder that `file` goes into, for this user alone.
 pub fn private_folder_of(file: &Path) -> Result<(), Error> {
     let Some(folder) = file.parent() else { return Ok(()) };

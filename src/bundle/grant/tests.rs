@@ -1,3 +1,5 @@
+//! Grants: sealed and opened here, and what must not open.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -36,6 +36,17 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A line of the program's own words, with colour.
+    pub(in crate::cli) fn painted(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    /// A line after a coloured label.
+    pub(in crate::cli) fn labelled(&mut self, label: &str, text: &str) {
+        self.text.push_str(&format!("  {label}  {}\n", clean(text)));
+    }
+
     /// An empty line.
     pub(in crate::cli) fn gap(&mut self) {
         self.text.push('\n');

@@ -201,8 +201,7 @@ impl Work {
             _ => {}
         }
         fs::sync_folder_of(&state)?;
-        std::fs::rename(&self.folder, folder).map_err(io(folder.to_owned()))?;
-        fs::sync_folder_of(folder)?;
+        fs::publish_folder(&self.folder, folder)?;
         Ok(Digest::of(&index))
     }
 }

@@ -71,8 +71,8 @@ fn run(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
     output.stdout
 }
 
-fn new(settings: Options) -> Client {
-    Client::new(&settings, Arc::new(Recorder::default())).unwrap()
+fn new(settings: &Options) -> Client {
+    Client::new(settings, Arc::new(Recorder::default())).unwrap()
 }
 
 /// Pushes an image and reads it back.
@@ -112,9 +112,9 @@ fn round_trip(client: &Client, repository: &Repository) {
 #[test]
 fn a_plain_registry() {
     let debian = Debian::start(|_| (), "", "");
-    let client = new(options());
+    let client = new(&options());
     round_trip(&client, &debian.repository("acme/app"));
-    let windows = new(Options { upload_window: Some(2 << 20), ..options() });
+    let windows = new(&Options { upload_window: Some(2 << 20), ..options() });
     round_trip(&windows, &debian.repository("acme/windows"));
     let bytes = noise(9 << 20, 1);
     let (from, held) = (debian.repository("acme/app"), Held::new(&bytes));
@@ -132,7 +132,7 @@ fn a_plain_registry() {
 fn a_session_is_taken_up_between_windows() {
     let debian = Debian::start(|_| (), "", "");
     let repository = debian.repository("acme/app");
-    let client = new(Options { upload_window: Some(2 << 20), ..options() });
+    let client = new(&Options { upload_window: Some(2 << 20), ..options() });
     let mut held = Held::new(&noise(9 << 20, 2));
     held.piece = 2 << 20;
     held.breaks = Some((6 << 20, || store::Error::Interrupted));
@@ -165,10 +165,10 @@ fn a_registry_with_a_password_file() {
         let path = debian.file(&format!("{secret}.json"));
         let key = repository.registry();
         fs::write(&path, format!(r#"{{"auths":{{"{key}":{{"auth":"{entry}"}}}}}}"#)).unwrap();
-        new(Options { credential_files: vec![path], ..options() })
+        new(&Options { credential_files: vec![path], ..options() })
     };
     round_trip(&login("secret"), &repository);
-    for client in [login("wrong"), new(options())] {
+    for client in [login("wrong"), new(&options())] {
         let error = client.manifest(&repository, &tag("v1")).unwrap_err();
         assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
     }
@@ -195,13 +195,13 @@ fn a_registry_with_tls_under_its_own_authority() {
     let tls = "  tls:\n    certificate: DIR/cert.pem\n    key: DIR/key.pem\n";
     let debian = Debian::start(prepare, tls, "");
     let ca_files = vec![debian.file("ca.pem")];
-    round_trip(&new(Options { ca_files: ca_files.clone(), ..options() }), &debian.repository("acme/app"));
+    round_trip(&new(&Options { ca_files: ca_files.clone(), ..options() }), &debian.repository("acme/app"));
     // Without the authority it is found to speak TLS, and not believed.
-    let error = new(options()).manifest(&debian.repository("acme/app"), &tag("v1")).unwrap_err();
+    let error = new(&options()).manifest(&debian.repository("acme/app"), &tag("v1")).unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error}");
     // With an authority given, a plain registry on this machine still opens.
     let plain = Debian::start(|_| (), "", "");
-    round_trip(&new(Options { ca_files, ..options() }), &plain.repository("acme/app"));
+    round_trip(&new(&Options { ca_files, ..options() }), &plain.repository("acme/app"));
     for (name, text) in [
         ("absent.pem", None),
         ("empty.pem", Some("")),

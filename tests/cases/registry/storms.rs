@@ -8,9 +8,9 @@ use xtask::registry::{Action, Kind, Rule};
 
 use super::*;
 
-fn recorded(settings: Options) -> (Client, Arc<Recorder>) {
+fn recorded(settings: &Options) -> (Client, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    (Client::new(&settings, recorder.clone()).unwrap(), recorder)
+    (Client::new(settings, recorder.clone()).unwrap(), recorder)
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn a_storm_that_ends_is_weathered() {
     let repository = repository(&server, "acme/app");
     let (bytes, _) = manifest(&server, "acme/app", "v1");
     for status in [408, 429, 500, 502, 503, 504] {
-        let (client, recorder) = recorded(options());
+        let (client, recorder) = recorded(&options());
         server.faults().clear();
         server.faults().add(Rule::new(Action::Status(status, Vec::new())).times(4));
         assert_eq!(client.manifest(&repository, &tag("v1")).unwrap().bytes, bytes, "{status}");
@@ -54,7 +54,7 @@ fn retry_after_is_honoured() {
     manifest(&server, "acme/app", "v1");
     let asked = vec![("Retry-After".to_owned(), "1".to_owned())];
     server.faults().add(Rule::new(Action::Status(429, asked)).once());
-    let (client, recorder) = recorded(options());
+    let (client, recorder) = recorded(&options());
     let begun = Instant::now();
     client.manifest(&repository, &tag("v1")).unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
@@ -73,7 +73,7 @@ fn resets_and_silence_are_tried_again() {
         Action::Stall,
         Action::StallResponse(20),
     ] {
-        let (client, recorder) = recorded(options());
+        let (client, recorder) = recorded(&options());
         server.faults().clear();
         server.faults().add(Rule::new(action.clone()).times(2));
         assert_eq!(client.manifest(&repository, &tag("v1")).unwrap().bytes, bytes, "{action:?}");
@@ -83,7 +83,7 @@ fn resets_and_silence_are_tried_again() {
     }
     server.faults().clear();
     server.faults().add(Rule::new(Action::Stall));
-    let (client, _) = recorded(Options { stall: Duration::from_millis(50), ..options() });
+    let (client, _) = recorded(&Options { stall: Duration::from_millis(50), ..options() });
     assert!(matches!(client.manifest(&repository, &tag("v1")), Err(Error::Stalled { .. })));
 }
 

@@ -1,0 +1,142 @@
+//! What commands about a bundle share: its folders, the policy, what opens it, and how findings are shown.
+
+use std::path::PathBuf;
+
+use age::secrecy::SecretString;
+use clap::Args;
+use signing::{Policy, Weight};
+
+use super::failure::Failure;
+use super::secrets::Passphrases;
+use super::ui::{Page, Ui, Voice};
+use crate::bundle::grant::{Identities, OpenWith};
+use crate::ops::finding::{Finding, What};
+use crate::ops::keys;
+
+/// Where a bundle is.
+#[derive(Debug, Args)]
+pub(super) struct Folders {
+    /// The bundle's folder; several when its volumes lie on several media.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// Who is trusted.
+#[derive(Debug, Args)]
+pub(super) struct Trusted {
+    /// Your trust policy, as bundle trust init makes it.
+    #[arg(long, value_name = "POLICY", env = "BUNDLE_TRUST", hide_env_values = true)]
+    trust: PathBuf,
+    /// Let a release through that is older than the highest one loaded from this machine.
+    #[arg(long)]
+    pub(super) allow_downgrade: bool,
+}
+
+impl Trusted {
+    /// The policy.
+    pub(super) fn policy(&self) -> Result<Policy, Failure> {
+        Ok(keys::policy(&self.trust)?)
+    }
+}
+
+/// What opens a sealed bundle.
+#[derive(Debug, Args)]
+pub(super) struct Opener {
+    /// Your identity (.key), to which the bundle was granted.
+    #[arg(long, value_name = "FILE", env = "BUNDLE_IDENTITY", hide_env_values = true)]
+    identity: Option<PathBuf>,
+    /// The grant is for a passphrase, not for an identity.
+    #[arg(long)]
+    passphrase: bool,
+    #[command(flatten)]
+    passphrases: Passphrases,
+}
+
+/// What was given to open a bundle.
+pub(super) enum Key {
+    /// The identities of a file.
+    Identities(Identities),
+    /// A passphrase.
+    Passphrase(SecretString),
+}
+
+impl Opener {
+    /// What was given, if anything was.
+    pub(super) fn key(&self, ui: &Ui) -> Result<Option<Key>, Failure> {
+        if self.passphrase {
+            return Ok(Some(Key::Passphrase(self.passphrases.ask_known(ui, "the bundle")?)));
+        }
+        let Some(path) = &self.identity else { return Ok(None) };
+        let identities = keys::identities(path, &|path| self.passphrases.ask(ui, path))?;
+        Ok(Some(Key::Identities(identities)))
+    }
+}
+
+impl Key {
+    /// As the verbs take it.
+    pub(super) fn with(&self) -> OpenWith<'_> {
+        match self {
+            Self::Identities(identities) => OpenWith::Identities(identities),
+            Self::Passphrase(passphrase) => OpenWith::Passphrase(passphrase),
+        }
+    }
+}
+
+/// Shows findings, the ones that refuse first.
+pub(super) fn draw_findings(page: &mut Page, findings: &[Finding]) {
+    let paint = page.paint();
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
+    for finding in sorted {
+        let label = match finding.weight {
+            Weight::Refuse => paint.red("refused"),
+            Weight::Warn => paint.yellow("warning"),
+            Weight::Ignore => paint.dim("ignored"),
+        };
+        page.labelled(&label, &finding.what.to_string());
+    }
+}
+
+/// Says on stderr what a page does not when it is not shown, and what to do about a refusal.
+pub(super) fn advise(ui: &Ui, findings: &[Finding]) {
+    let refusals: Vec<&What> =
+        findings.iter().filter(|f| f.weight == Weight::Refuse).map(|finding| &finding.what).collect();
+    if ui.voice() == Voice::Quiet {
+        for what in &refusals {
+            ui.refuse(&what.to_string());
+        }
+    }
+    let mut hints: Vec<&str> = refusals.iter().map(|what| remedy(what)).collect();
+    hints.sort_unstable();
+    hints.dedup();
+    for hint in hints {
+        ui.hint(hint);
+    }
+}
+
+/// What to do next.
+fn remedy(what: &What) -> &'static str {
+    match what {
+        What::Signature { .. } => {
+            "trust nothing of this folder yet: copy it again from its source; if that does not help, ask the vendor which keys sign, \
+             by another way than this delivery"
+        }
+        What::Missing { .. }
+        | What::Changed { .. }
+        | What::Size { .. }
+        | What::Damaged { .. }
+        | What::Unreadable { .. } => {
+            "copy the files named above again from where they came; the others need not be copied"
+        }
+        What::Extra { .. } => "whatever is not listed is not the vendor's: take it out of the folder",
+        What::Contradiction { .. }
+        | What::NotOpened { .. }
+        | What::WrongBlob { .. }
+        | What::WrongTar { .. }
+        | What::Graph { .. } => {
+            "this was signed as it is, so copying again does not help: send this report to the vendor"
+        }
+        What::Downgrade { .. } => "if going back is meant: --allow-downgrade",
+        What::Unchecked { .. } => "what could not be checked is not proved; mend that, and check again",
+    }
+}

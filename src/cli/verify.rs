@@ -1,0 +1,86 @@
+//! `bundle verify`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
+use super::ui::Page;
+use super::{Exit, Failure, Ui, Verb};
+use crate::checked::ByteSize;
+use crate::ops::verify::{self, Depth, Report};
+use crate::sys::{clock, state};
+
+/// Check a bundle: signature, completeness, every byte. Nothing is written.
+///
+/// With --identity also the digest of every blob and that every image is whole. Everything wrong is named, not only the first thing;
+/// exit code 1 when something refuses the bundle.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    bundle: Folders,
+    #[command(flatten)]
+    trusted: Trusted,
+    #[command(flatten)]
+    opener: Opener,
+}
+
+impl Verb for Verify {
+    fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
+        let policy = self.trusted.policy()?;
+        let key = self.opener.key(ui)?;
+        let state = state::folder();
+        let observer = ui.observer();
+        let request = verify::Request {
+            folders: &self.bundle.folders,
+            policy: &policy,
+            with: key.as_ref().map(super::bundle::Key::with),
+            now: clock::now(),
+            state: state.as_deref(),
+            allow_downgrade: self.trusted.allow_downgrade,
+        };
+        let report = verify::verify(&request, observer.as_ref())?;
+        ui.answer(&report, |page| draw(page, &report));
+        advise(ui, &report.findings);
+        Ok(if report.ok { Exit::Done } else { Exit::Refused })
+    }
+
+    fn when_stopped(&self) -> String {
+        "Nothing was changed, and nothing is proved yet. Run the same command again.".to_owned()
+    }
+}
+
+fn draw(page: &mut Page, report: &Report) {
+    let paint = page.paint();
+    let name = match &report.release {
+        Some(release) => format!("{} {}, by {}", release.name, release.version, release.vendor),
+        // Unsigned, it could claim to be anything.
+        None => "This bundle".to_owned(),
+    };
+    page.title(&name);
+    let signers: Vec<String> = report.signers.iter().map(ToString::to_string).collect();
+    let depth = match report.depth {
+        Depth::Signature => "the signatures only; nothing else was read, because they do not hold".to_owned(),
+        Depth::Bytes => format!("every file; {} volumes, {}", report.volumes, ByteSize(report.bytes)),
+        Depth::Content => format!(
+            "every file; {} volumes, {}; the digests of {} blobs and every image",
+            report.volumes,
+            ByteSize(report.bytes),
+            report.blobs
+        ),
+    };
+    let mut rows = vec![("checked", depth)];
+    if !signers.is_empty() {
+        rows.insert(0, ("signed by", signers.join(", ")));
+    }
+    page.rows(&rows);
+    draw_findings(page, &report.findings);
+    let verdict = match (report.ok, report.depth) {
+        (false, _) => paint.red("REFUSED"),
+        (true, Depth::Content) => {
+            format!("{}: what the vendor signed, byte for byte, and whole", paint.green("OK"))
+        }
+        (true, _) => format!("{}: what the vendor signed, byte for byte", paint.green("OK")),
+    };
+    page.painted(&verdict);
+}
