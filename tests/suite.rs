@@ -4,6 +4,7 @@
 #[path = "cases"]
 mod cases {
     mod archive;
+    mod cli;
     mod lock;
     mod lock_registry;
     mod registry;
