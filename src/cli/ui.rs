@@ -183,9 +183,9 @@ impl Ui {
 
     fn err(&self, text: &str) {
         if self.progress == Progress::Auto {
-            self.bars.suspend(|| tell_usage(text));
+            self.bars.suspend(|| tell_stderr(text));
         } else {
-            tell_usage(text);
+            tell_stderr(text);
         }
     }
 }
@@ -198,8 +198,8 @@ pub(super) fn tell_help(text: &str) -> Exit {
     }
 }
 
-/// Tells what is wrong with the arguments, before there is a [`Ui`]. Nobody is left to tell when this fails.
-pub(super) fn tell_usage(text: &str) {
+/// Writes to stderr as it is, for those without a [`Ui`]. Nobody is left to tell when this fails.
+pub(super) fn tell_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
