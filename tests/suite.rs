@@ -5,6 +5,7 @@
 mod cases {
     mod against_registries;
     mod archive;
+    mod cli;
     mod kills;
     mod lock;
     mod lock_registry;

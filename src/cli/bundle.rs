@@ -118,8 +118,8 @@ pub(super) fn advise(ui: &Ui, findings: &[Finding]) {
 fn remedy(what: &What) -> &'static str {
     match what {
         What::Signature { .. } => {
-            "trust nothing of this folder yet: copy it again from its source; if that does not help, ask the vendor which keys sign, \
-             by another way than this delivery"
+            "trust nothing of this folder yet: copy it again from its source, or ask the vendor (not by way of this delivery) which keys \
+             sign and until when"
         }
         What::Missing { .. }
         | What::Changed { .. }

@@ -106,30 +106,36 @@ impl Failure {
     }
 }
 
+/// A failure as programs read it.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Body<'a> {
+    kind: &'a str,
+    message: &'a str,
+    causes: &'a [String],
+    state: Option<&'a str>,
+    hint: Option<&'a str>,
+    exit_code: u8,
+}
+
+impl Failure {
+    /// As programs read it.
+    pub(super) fn body(&self) -> Body<'_> {
+        Body {
+            kind: self.kind,
+            message: &self.message,
+            causes: &self.causes,
+            state: self.state.as_deref(),
+            hint: self.hint.as_deref(),
+            exit_code: self.exit.number(),
+        }
+    }
+}
+
 impl Serialize for Failure {
     /// `{"error": {kind, message, causes, state, hint, exit_code}}`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(serde::Serialize)]
-        struct Body<'a> {
-            kind: &'a str,
-            message: &'a str,
-            causes: &'a [String],
-            state: Option<&'a str>,
-            hint: Option<&'a str>,
-            exit_code: u8,
-        }
         let mut document = serializer.serialize_struct("Failure", 1)?;
-        document.serialize_field(
-            "error",
-            &Body {
-                kind: self.kind,
-                message: &self.message,
-                causes: &self.causes,
-                state: self.state.as_deref(),
-                hint: self.hint.as_deref(),
-                exit_code: self.exit.number(),
-            },
-        )?;
+        document.serialize_field("error", &self.body())?;
         document.end()
     }
 }

@@ -114,7 +114,7 @@ impl Early {
             return ui::tell_help(&text);
         }
         let colour = self.colour.wanted(std::io::stderr().is_terminal());
-        ui::tell_usage(&if colour { styled.ansi().to_string() } else { styled.to_string() });
+        ui::tell_stderr(&if colour { styled.ansi().to_string() } else { styled.to_string() });
         if self.json {
             let text = styled.to_string();
             let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

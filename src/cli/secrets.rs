@@ -117,6 +117,6 @@ pub(super) fn restore_terminal() {
     let kept = TERMINAL.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(kept) = kept {
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &kept);
-        super::ui::tell_usage("\n");
+        super::ui::tell_stderr("\n");
     }
 }

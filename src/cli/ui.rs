@@ -110,23 +110,32 @@ impl Ui {
     /// A remark, on stderr.
     pub(super) fn say(&self, line: &str) {
         if self.voice > Voice::Quiet {
-            self.err(&format!("{}\n", clean(line)));
+            self.talk("note", "", line);
         }
     }
 
     /// Something a person should look at, on stderr.
     pub(super) fn warn(&self, line: &str) {
-        self.err(&format!("{} {}\n", self.err.yellow("warning:"), indent(&clean(line))));
+        self.talk("warning", &self.err.yellow("warning: "), line);
     }
 
     /// What refuses the work, on stderr.
     pub(super) fn refuse(&self, line: &str) {
-        self.err(&format!("{} {}\n", self.err.red("refused:"), indent(&clean(line))));
+        self.talk("refused", &self.err.red("refused: "), line);
     }
 
     /// What to do next, on stderr.
     pub(super) fn hint(&self, line: &str) {
-        self.err(&format!("{} {}\n", self.err.bold("hint:"), indent(&clean(line))));
+        self.talk("hint", &self.err.bold("hint: "), line);
+    }
+
+    /// One line of talk: for people, or an event when programs read along.
+    fn talk(&self, event: &str, label: &str, line: &str) {
+        if self.progress == Progress::Json {
+            self.event(&serde_json::json!({"event": event, "text": line}));
+        } else {
+            self.err(&format!("{label}{}\n", indent(&clean(line))));
+        }
     }
 
     /// A line for programs, on stderr.
@@ -136,6 +145,13 @@ impl Ui {
 
     /// What went wrong: on stderr for people, and on stdout for programs with `--json`.
     pub(super) fn fail(&self, failure: &Failure) {
+        if self.json {
+            self.out(&document(failure));
+        }
+        if self.progress == Progress::Json {
+            self.event(&serde_json::json!({"event": "error", "error": failure.body()}));
+            return;
+        }
         let mut text = format!("{} {}\n", self.err.red("error:"), indent(&clean(failure.message())));
         for cause in failure.causes() {
             text.push_str(&format!("  because {}\n", indent(&clean(cause))));
@@ -146,9 +162,6 @@ impl Ui {
             }
         }
         self.err(&text);
-        if self.json {
-            self.out(&document(failure));
-        }
     }
 
     /// Says the last word on `exit`: a lost answer is no success.
@@ -170,9 +183,9 @@ impl Ui {
 
     fn err(&self, text: &str) {
         if self.progress == Progress::Auto {
-            self.bars.suspend(|| tell_usage(text));
+            self.bars.suspend(|| tell_stderr(text));
         } else {
-            tell_usage(text);
+            tell_stderr(text);
         }
     }
 }
@@ -185,8 +198,8 @@ pub(super) fn tell_help(text: &str) -> Exit {
     }
 }
 
-/// Tells what is wrong with the arguments, before there is a [`Ui`]. Nobody is left to tell when this fails.
-pub(super) fn tell_usage(text: &str) {
+/// Writes to stderr as it is, for those without a [`Ui`]. Nobody is left to tell when this fails.
+pub(super) fn tell_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

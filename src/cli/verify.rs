@@ -60,7 +60,7 @@ fn draw(page: &mut Page, report: &Report) {
     page.title(&name);
     let signers: Vec<String> = report.signers.iter().map(ToString::to_string).collect();
     let depth = match report.depth {
-        Depth::Signature => "the signatures only; nothing else was read, because they do not hold".to_owned(),
+        Depth::Signature => "the signatures only; nothing else is read while they refuse".to_owned(),
         Depth::Bytes => format!("every file; {} volumes, {}", report.volumes, ByteSize(report.bytes)),
         Depth::Content => format!(
             "every file; {} volumes, {}; the digests of {} blobs and every image",

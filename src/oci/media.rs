@@ -45,3 +45,9 @@ pub fn is_docker(media_type: &str) -> bool {
 pub fn is_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
+
+/// Whether `media_type` is text that can be listed: printable ASCII, at most 255 bytes (RFC 6838 §4.2 allows less still).
+#[must_use]
+pub fn is_plain(media_type: &str) -> bool {
+    media_type.len() <= 255 && media_type.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}

@@ -186,6 +186,7 @@ impl Core {
     /// Sends `ask` once, follows redirects and answers challenges, and gives the answer with its body unread.
     pub(super) async fn open(&self, ask: &Ask<'_>) -> Result<Response, Failure> {
         let mut challenged = None;
+        let mut renewed = false;
         loop {
             let home = self.hosts.api(ask.registry, "")?;
             let url = match &ask.to {
@@ -214,7 +215,14 @@ impl Core {
             if at_home {
                 self.hosts.settle(ask.registry, tls);
             }
-            if status == 401 && at_home && challenged.is_none() {
+            // Without a pass a 401 is a question. A pass it did not take is renewed once: another request may have been
+            // given it first, and it ran out since.
+            let ask_again = match &bearer {
+                None => challenged.is_none(),
+                Some(bearer) => !renewed && (challenged.is_none() || bearer.runs_out()),
+            };
+            if status == 401 && at_home && ask_again {
+                renewed = bearer.is_some();
                 challenged =
                     Some(self.tokens.challenged(&ask.need(), response.headers(), bearer.as_ref())?);
                 continue;
@@ -280,6 +288,11 @@ impl Core {
                 return Ok(response);
             }
             url = redirect(&response, &ask.what).map_err(|error| Fault::Other(error.into()))?;
+            if !self.hosts.admits(&url) {
+                let (what, to) = (ask.what.clone(), hosts::place(&url));
+                let why = "it is plain HTTP";
+                return Err(Fault::Other(Error::RedirectRefused { what, to, why }.into()));
+            }
         }
         let to = hosts::place(&url);
         let why = "it is one redirect too many";

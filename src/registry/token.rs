@@ -62,6 +62,13 @@ pub(super) struct Bearer {
     until: Option<Instant>,
 }
 
+impl Bearer {
+    /// Whether it is a token, which holds for a while, and not a name and password.
+    pub(super) fn runs_out(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
 /// Who wants to do what where.
 pub(super) struct Need<'a> {
     pub(super) registry: &'a str,

@@ -28,7 +28,7 @@ pub enum Fault {
     #[error("{0} is empty")]
     Empty(&'static str),
     /// A text is longer than a file name or a line can bear, or has control characters.
-    #[error("{0} is longer than 200 characters or holds a control character")]
+    #[error("{0} is longer than 200 bytes or holds a control character")]
     Text(&'static str),
     /// The same thing twice.
     #[error("{what} {name} stands here a second time; the first is at {first}")]
@@ -122,7 +122,7 @@ impl Release {
         let mut faults = Vec::new();
         if self.vendor.value.trim().is_empty() {
             faults.push((self.vendor.place, Fault::Empty("vendor")));
-        } else if self.vendor.value.chars().count() > 200 || self.vendor.value.chars().any(char::is_control) {
+        } else if self.vendor.value.len() > 200 || self.vendor.value.chars().any(char::is_control) {
             faults.push((self.vendor.place, Fault::Text("vendor")));
         }
         let size = self.volume_size.value.0;

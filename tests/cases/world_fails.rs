@@ -80,6 +80,7 @@ fn a_disk_that_fills_on_the_way_costs_nothing_but_the_wait() {
     let _disk = Disk::mount(&out, "size=10m");
     // One layer is fetched, then the registry takes its time, and somebody else fills the disk.
     bench.vendor.faults().add(Rule::new(Action::Delay(Duration::from_secs(3))).path("/blobs/").skip(2));
+    bench.vendor.reset_stats();
     let child = stage
         .program
         .command(&stage.build("out"))
@@ -154,7 +155,7 @@ fn keys_that_cannot_be_used_are_named() {
         stage.program.run(&build.collect::<Vec<_>>())
     };
     with_key("gone.key").says(2, &["gone.key"]);
-    with_key("acme.pub").says(1, &["acme.pub"]);
+    with_key("acme.pub").says(2, &["acme.pub"]);
     // A locked one: nobody to ask, then the wrong words.
     let locked = ["keygen", "signing", "--out", "locked", "--passphrase"];
     let made = stage.program.command(&locked).env("BUNDLE_PASSPHRASE", "right").output().unwrap();
@@ -214,7 +215,7 @@ fn lies_about_content() -> Vec<Lie> {
         (storm(500), 3, "500"),
         (storm(502), 3, "502"),
         (Action::Redirect("http://169.254.169.254/latest".to_owned()), 1, "redirect"),
-        (Action::Redirect("http://elsewhere.example/blob".to_owned()), 1, ""),
+        (Action::Redirect("http://elsewhere.example/blob".to_owned()), 1, "elsewhere.example"),
     ]
 }
 
@@ -242,6 +243,7 @@ fn a_registry_that_lies_to_build_is_not_believed() {
         faults.add(Rule::new(lie).path("/blobs/").skip(1));
         stage.program.run(&stage.build("out")).says(code, &["acme/app", words]);
         assert!(!stage.bundle("out").exists());
+        assert!(!stage.path("out/.demo-1.2.0.partial/SHA256SUMS").exists());
         faults.clear();
     }
     // All of them in a row left nothing that is in the way.
@@ -344,13 +346,14 @@ fn tokens_that_run_out_only_cost_requests() {
     let customer = Server::start(config()).unwrap();
     let stage = &bench.stage;
     bench.vendor.faults().add(expire("/blobs/").skip(1).once());
-    bench.vendor.faults().add(expire("/manifests/").once());
     stage.program.done(&stage.build("out"));
-    assert_eq!(bench.vendor.faults().hits()[0], 2);
+    assert_eq!(bench.vendor.faults().hits(), [2]);
     for method in ["POST", "PUT", "HEAD"] {
+        customer.wipe();
+        customer.faults().clear();
         customer.faults().add(expire("/v2/mirror/").method(method).skip(1).once());
+        stage.program.done(&stage.load(&stage.bundle("out"), &customer.host()));
+        assert_eq!(customer.faults().hits(), [2], "{method}");
+        assert_eq!(customer.tags("mirror/acme/app").len(), 1);
     }
-    stage.program.done(&stage.load(&stage.bundle("out"), &customer.host()));
-    assert_eq!(customer.faults().hits(), [2, 2, 2]);
-    assert_eq!(customer.tags("mirror/acme/app").len(), 1);
 }

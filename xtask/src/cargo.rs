@@ -67,7 +67,8 @@ pub(crate) fn target_folder() -> Result<PathBuf, String> {
 
 /// Builds the program as it is being developed; returns where it is.
 pub(crate) fn build_bundle() -> Result<PathBuf, String> {
-    run(cargo(&["build", "--quiet", "--package", "bundle", "--bin", "bundle"]))?;
+    // The whole workspace, so that the features are those of the tests and nothing is built twice.
+    run(cargo(&["build", "--quiet", "--workspace", "--bins"]))?;
     Ok(target_folder()?.join("debug/bundle"))
 }
 

@@ -17,6 +17,9 @@ impl From<fs::Error> for Failure {
                 "nothing is overwritten: move {} away, or choose another name",
                 path.display()
             )),
+            fs::Error::Exposed { path, .. } if path.extension().is_some_and(|end| end == "pub") => {
+                Self::usage("key", "").hint("this is a public half (.pub); the private one (.key) is wanted")
+            }
             fs::Error::Exposed { path, .. } => Self::refused("key_exposed", "").hint(format!(
                 "if nobody else can have read it: chmod 600 {}; otherwise make a new key",
                 path.display()

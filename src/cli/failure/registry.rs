@@ -22,7 +22,7 @@ pub(super) fn of(error: &Error) -> Failure {
         }
         Error::TooManyRequests { .. } => Failure::world("too_many_requests", "").hint("wait, then run the same command again; it goes on"),
         Error::Unreachable { host, .. } => Failure::world("unreachable", "").hint(format!(
-            "look at name, port, network and proxy (HTTPS_PROXY, NO_PROXY): curl -v https://{host}/v2/"
+            "look at name, port, network and proxy (HTTPS_PROXY, NO_PROXY): curl -v {host}/v2/"
         )),
         Error::Tls { .. } => Failure::world("tls", "")
             .hint("if the registry has an own CA: --ca-file CA.pem; if it speaks plain HTTP: --plain-http HOST"),

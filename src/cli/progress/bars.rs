@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Tally, duration, retry};
 use crate::checked::ByteSize;
-use crate::cli::ui::{Paint, Voice, clean};
+use crate::cli::ui::{Paint, Voice, clean, tell_stderr};
 use crate::progress::{Event, ItemState, Observer};
 
 /// Lines for things under way; more of them would not be read.
@@ -40,8 +40,7 @@ impl Bars {
     }
 
     fn tell(&self, line: &str) {
-        // A terminal that cannot be written to is no reason to stop working.
-        let _ = self.all.println(clean(line));
+        self.all.suspend(|| tell_stderr(&format!("{}\n", clean(line))));
     }
 
     fn begin(&self, state: &mut State) {

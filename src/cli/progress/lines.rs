@@ -1,7 +1,7 @@
 //! Progress for programs: one JSON object a line on stderr.
 //!
-//! `event` says which: `begin`, `progress` (at most two a second), `item`, `retry`, `stalled`, `note`, `end`. Sizes are bytes, times
-//! are seconds unless the field's name says otherwise.
+//! `event` says which: `begin`, `progress` (at most two a second), `item`, `retry`, `stalled`, `note`, `end`; the rest of the talk comes
+//! as `warning`, `refused`, `hint` and `error`. Sizes are bytes, times are seconds unless the field's name says otherwise.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

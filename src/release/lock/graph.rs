@@ -187,6 +187,9 @@ fn check_image(image: &LockedImage, sizes: &mut HashMap<Digest, u64>) -> Result<
 
 fn check_shape(manifest: &LockedManifest) -> Result<(), &'static str> {
     let LockedManifest { media_type, config, layers, children, .. } = manifest;
+    if config.iter().chain(layers).any(|blob| !media::is_plain(&blob.media_type)) {
+        return Err("a media type in it is not printable ASCII of at most 255 bytes");
+    }
     if media::is_index(media_type) {
         return match config.is_none() && layers.is_empty() {
             true => Ok(()),

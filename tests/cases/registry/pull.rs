@@ -175,7 +175,7 @@ fn redirects_that_leave_safety_are_refused() {
     let client = client();
     let round = format!("http://{}/v2/acme/app/blobs/{digest}?token=s3cr3t", server.host());
     for (target, wanted) in [
-        ("http://storage.example/x?token=s3cr3t".to_owned(), "plain"),
+        ("http://storage.example/x?token=s3cr3t".to_owned(), "plain HTTP"),
         ("http://169.254.169.254/latest?token=s3cr3t".to_owned(), "redirect"),
         (format!("http://ann:s3cr3t@{}/x", server.host()), "redirect"),
         (round, "redirect"),
@@ -184,10 +184,8 @@ fn redirects_that_leave_safety_are_refused() {
         server.reset_stats();
         server.faults().add(Rule::new(Action::Redirect(target.clone())).method("GET"));
         let error = client.open_blob(&repository, &blob_of(&bytes), 0).unwrap_err();
-        match wanted {
-            "plain" => assert!(matches!(error, Error::PlainHttpRefused { .. }), "{error}"),
-            _ => assert!(matches!(error, Error::RedirectRefused { .. }), "{error}"),
-        }
+        assert!(matches!(error, Error::RedirectRefused { .. }), "{error}");
+        assert!(error.to_string().contains(wanted), "{error}");
         assert!(!error.to_string().contains("s3cr3t"), "{error}");
         assert!(server.stats().lines.len() <= 6, "{target}");
     }

@@ -79,7 +79,9 @@ impl Stage {
                 command.env_remove(name);
             }
         }
-        command.env("DOCKER_CONFIG", self.path("no-docker-config"));
+        command
+            .env("DOCKER_CONFIG", self.path("no-docker-config"))
+            .env("BUNDLE_STATE", self.path("customer/state"));
         let status = command.status().map_err(|error| format!("{program}: {error}"))?;
         match status.code() {
             Some(code) if code == wanted => Ok(()),
