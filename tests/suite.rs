@@ -8,6 +8,7 @@ mod cases {
     mod lock;
     mod lock_registry;
     mod registry;
+    mod readme;
     mod release;
     mod signing;
     mod spine;
