@@ -12,6 +12,7 @@ mod cases {
     mod peers;
     mod program;
     mod registry;
+    mod readme;
     mod release;
     mod signing;
     mod spine;

@@ -235,7 +235,9 @@ where
         return Err(Error::Exists { folder: report.folder });
     }
     let work = Arc::new(journal::Work::open(request.out, &plan)?);
-    if !work.complete() {
+    if work.complete() {
+        report.grants = finish::sign_again(&work, request)?;
+    } else {
         plan.check_room(request.out, &work)?;
         let sources = plan.open_sources(request.file, registry)?;
         let filling = fill::Filling { plan: &plan, work: &work, sources: &sources, observer };

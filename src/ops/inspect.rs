@@ -95,7 +95,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
 }
 
 /// The stems of the files in `folder` with `extension`, sorted; none when there is no such folder.
-fn names(folder: &Path, extension: &str) -> Vec<String> {
+pub(crate) fn names(folder: &Path, extension: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return vec![] };
     let mut names: Vec<String> = entries
         .take(crate::limits::GRANTS)

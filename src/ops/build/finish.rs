@@ -51,6 +51,16 @@ pub(super) fn finish(plan: &Plan, work: &Work, request: &Request<'_>) -> Result<
     Ok(())
 }
 
+/// A bundle that only lacked its name: the signatures asked for now are added to those it has. Its grants were sealed by the run that had
+/// the release key; gives their names.
+pub(super) fn sign_again(work: &Work, request: &Request<'_>) -> Result<Vec<String>, Error> {
+    let sums = fs::read_limited(&work.folder().join(SUMS), crate::limits::SUMS_BYTES)?;
+    for key in request.sign_keys {
+        write_signature(work.folder(), &sums, key)?;
+    }
+    Ok(crate::ops::inspect::names(&work.folder().join("grants"), "age"))
+}
+
 /// Takes away what an earlier run had begun to finish, perhaps with other keys.
 fn sweep(folder: &Path) -> Result<(), Error> {
     let io = |source| Error::File(fs::Error::Io { path: folder.to_owned(), source });

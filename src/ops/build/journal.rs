@@ -132,7 +132,11 @@ impl Work {
     /// All was written and only the rename was missing.
     fn take_up_complete(folder: PathBuf, plan: &Plan) -> Result<Self, Error> {
         let index = fs::read_limited(&folder.join("bundle.json"), limits::INDEX_BYTES)?;
-        if crate::bundle::Index::parse(&index)?.lock != plan.lock_digest {
+        let index = crate::bundle::Index::parse(&index)?;
+        let same = index.lock == plan.lock_digest
+            && index.payload.seal == plan.lock.seal
+            && index.payload.volume_bytes == plan.shape.volume_bytes();
+        if !same {
             return Err(Error::Unfinished { folder });
         }
         Ok(Self { folder, key: None, file: Mutex::new(None), known: Mutex::default() })
