@@ -14,3 +14,4 @@ pub mod release;
 pub mod sources;
 pub mod store;
 pub mod sys;
+pub mod text;

@@ -200,7 +200,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     }
     let key = match (index.payload.seal, request.with) {
         (Seal::None, _) => None,
-        (Seal::Age, Some(with)) => Some(grant::release_key(bundle.home(), with)?),
+        (Seal::Age, Some(with)) => Some(grant::release_key(bundle.home(), with, (&bundle.folders, index))?),
         (Seal::Age, None) => return Err(Error::NoIdentity),
     };
     let volumes = Volumes::new(bundle.folders.clone(), index, key)?;
