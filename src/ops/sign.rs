@@ -3,6 +3,7 @@
 //! Signs `SHA256SUMS` as it is, after proving that its small files are the ones it lists; whoever signs for the volumes too runs
 //! `bundle verify` first.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -76,6 +77,12 @@ pub fn sign(folder: &Path, key: &SecretKey) -> Result<Report, Error> {
         return Err(Error::Changed { path });
     }
     let index = index::Index::parse(&text).map_err(|source| Error::Index { path, source })?;
+    let volumes: BTreeSet<&EntryPath> = index.volumes.iter().map(|volume| &volume.name).collect();
+    for (name, digest) in sums.iter().filter(|(name, _)| !volumes.contains(name)) {
+        if delivered::hash(folder, name, limits::PLAIN_FILE_BYTES)? != *digest {
+            return Err(Error::Changed { path: name.under(folder) });
+        }
+    }
     let files = write_signature(folder, &bytes, key)?;
     Ok(Report { key_id: key.public().id(), release: index.release, sums: Digest::of(&bytes), files })
 }

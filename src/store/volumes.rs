@@ -31,7 +31,7 @@ const UNITS: u64 = 8;
 pub struct Volumes {
     folders: Vec<PathBuf>,
     names: Vec<EntryPath>,
-    first_chunks: Vec<Option<Digest>>,
+    chunks: Vec<Vec<Digest>>,
     shape: Geometry,
     key: Option<ReleaseKey>,
     opened: Vec<OnceLock<VolumeKey>>,
@@ -59,7 +59,7 @@ impl Volumes {
         Ok(Self {
             folders,
             names: index.volumes.iter().map(|v| v.name.clone()).collect(),
-            first_chunks: index.volumes.iter().map(|v| v.chunks.first().copied()).collect(),
+            chunks: index.volumes.iter().map(|v| v.chunks.clone()).collect(),
             shape: index.geometry()?,
             key,
             opened: index.volumes.iter().map(|_| OnceLock::new()).collect(),
@@ -75,6 +75,18 @@ impl Volumes {
     #[must_use]
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         self.offsets.get(digest).map(|extent| extent.size)
+    }
+
+    /// The volumes that a blob lies in, for messages.
+    #[must_use]
+    pub fn whereabouts(&self, digest: &Digest) -> String {
+        let Some(extent) = self.offsets.get(digest) else { return "the bundle".to_owned() };
+        let first = self.shape.place(extent.offset).volume;
+        let last = self.shape.place((extent.offset + extent.size).saturating_sub(1)).volume.max(first);
+        match last - first {
+            0 => self.name(first).to_owned(),
+            _ => format!("{} to {}", self.name(first), self.name(last)),
+        }
     }
 
     /// The shape of the volumes.
@@ -117,7 +129,7 @@ impl Volumes {
             .map_err(|e| self.read_fault(volume, path, (0, HEADER as u64), e))?;
         let key = release.open_header(&header).map_err(|fault| match fault {
             // A header with one bit flipped looks like one for another key: the chunk's hash tells them apart.
-            SealError::NotForThisKey if self.first_chunk_holds(volume, file) => {
+            SealError::NotForThisKey if self.chunk_holds(volume, 0, file) => {
                 Error::WrongKey { volume: self.name(volume).to_owned() }
             }
             _ => self.damaged(volume, 0, HEADER as u64),
@@ -125,19 +137,32 @@ impl Volumes {
         Ok(slot.get_or_init(|| key))
     }
 
-    /// Whether the first chunk of `volume` is the one that was signed.
-    fn first_chunk_holds(&self, volume: usize, file: &File) -> bool {
+    /// Whether chunk `chunk` of `volume` is the one that was signed. Asked only when something is wrong.
+    fn chunk_holds(&self, volume: usize, chunk: u64, file: &File) -> bool {
+        let from = chunk * limits::CHUNK_BYTES;
+        let length = self.shape.file_length(volume).saturating_sub(from).min(limits::CHUNK_BYTES);
         let mut hasher = Hasher::new();
         let mut piece = vec![0; SEALED];
-        let end = self.shape.file_length(volume).min(limits::CHUNK_BYTES);
-        while hasher.length() < end {
-            let wanted = crate::checked::small(end - hasher.length()).min(piece.len());
-            match file.read_at(&mut piece[..wanted], hasher.length()) {
+        while hasher.length() < length {
+            let wanted = crate::checked::small(length - hasher.length()).min(piece.len());
+            match file.read_at(&mut piece[..wanted], from + hasher.length()) {
                 Ok(read) if read > 0 => hasher.update(&piece[..read]),
                 _ => return false,
             }
         }
-        self.first_chunks.get(volume).copied().flatten() == Some(hasher.finish())
+        let signed = self.chunks.get(volume).and_then(|chunks| chunks.get(crate::checked::small(chunk)));
+        signed == Some(&hasher.finish())
+    }
+
+    /// A unit that does not open; in the second of its chunks when the first is as signed.
+    fn damaged_unit(&self, volume: usize, (from, to): (u64, u64), file: &File) -> Error {
+        let (first, last) = (from / limits::CHUNK_BYTES, to.saturating_sub(1) / limits::CHUNK_BYTES);
+        let from = if first != last && self.chunk_holds(volume, first, file) {
+            last * limits::CHUNK_BYTES
+        } else {
+            from
+        };
+        self.damaged(volume, from, to)
     }
 
     fn damaged(&self, volume: usize, from: u64, to: u64) -> Error {
@@ -233,7 +258,8 @@ impl Volumes {
             let (from, to) = (stretch.from + at as u64, stretch.from + end as u64);
             let unit = raw.get_mut(at..end).ok_or_else(|| self.damaged(stretch.volume, from, to))?;
             if let Some(key) = key {
-                key.open(number, number == last, unit).map_err(|_| self.damaged(stretch.volume, from, to))?;
+                key.open(number, number == last, unit)
+                    .map_err(|_| self.damaged_unit(stretch.volume, (from, to), file))?;
             }
             spans.push((at, at + plain));
             at = end;

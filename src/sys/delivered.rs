@@ -5,13 +5,18 @@
 //! nothing waits for a FIFO or reads a device; and all that is asked of it later is asked of the open file.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::fs::{Error, read_open};
+use crate::digest::{Digest, Hasher};
 use crate::path::EntryPath;
+
+/// Bytes read at once.
+const PIECE: usize = 256 << 10;
 
 /// Opens `name` in the delivered `folder` for reading. [`Error::Irregular`] when it, or a folder on the way, is a link, a device or
 /// something else that a bundle does not have.
@@ -44,6 +49,23 @@ pub fn read(folder: &Path, name: &EntryPath, max: u64) -> Result<Vec<u8>, Error>
     let mut bytes = Vec::new();
     read_open(&file, &name.under(folder), max, &mut bytes)?;
     Ok(bytes)
+}
+
+/// The SHA-256 of a delivered file of at most `max` bytes.
+pub fn hash(folder: &Path, name: &EntryPath, max: u64) -> Result<Digest, Error> {
+    let mut file = open(folder, name)?.take(max.saturating_add(1));
+    let mut hasher = Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = file.read(&mut piece).map_err(|source| Error::Io { path: name.under(folder), source })?;
+        hasher.update(&piece[..read]);
+        if hasher.length() > max {
+            return Err(Error::TooLong { path: name.under(folder), limit: max });
+        }
+        if read == 0 {
+            return Ok(hasher.finish());
+        }
+    }
 }
 
 fn regular(mode: rustix::fs::RawMode, path: &Path) -> Result<(), Error> {

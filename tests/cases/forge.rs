@@ -72,7 +72,14 @@ pub(crate) fn pointer(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 impl Forgery {
     /// No image yet.
     pub(crate) fn empty(volume_bytes: u64) -> Self {
-        Self { version: "1.2.0", pieces: vec![], images: vec![], volume_bytes, foreign: None, edit: |text| text }
+        Self {
+            version: "1.2.0",
+            pieces: vec![],
+            images: vec![],
+            volume_bytes,
+            foreign: None,
+            edit: |text| text,
+        }
     }
 
     /// Two images, `one` and `two`, with a layer of these sizes each; everything small lies before the layers.
@@ -80,7 +87,8 @@ impl Forgery {
         let mut forgery = Self::empty(volume_bytes);
         let mut last = Vec::new();
         for (name, seed) in [("one", 0usize), ("two", 1)] {
-            let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"name\":\"{name}\"}}").into_bytes();
+            let config =
+                format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"name\":\"{name}\"}}").into_bytes();
             let layer = noise(seed as u64 + 1, layers[seed]);
             let manifest = serde_json::json!({
                 "schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
@@ -135,7 +143,12 @@ impl Forgery {
             let offset = payload.len() as u64;
             payload.extend(&piece.bytes);
             payload.resize(payload.len().next_multiple_of(512), 0);
-            blobs.push(IndexBlob { digest: piece.digest, media_type: piece.media_type.clone(), offset, size });
+            blobs.push(IndexBlob {
+                digest: piece.digest,
+                media_type: piece.media_type.clone(),
+                offset,
+                size,
+            });
         }
         payload.resize(payload.len() + 1024, 0);
         (payload, blobs)

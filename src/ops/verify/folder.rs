@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, FileType};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::grant::GrantName;
@@ -82,7 +82,7 @@ pub(super) fn unopened(path: &str, error: &store::Error) -> Finding {
 
 fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Finding> {
     let shown = path.to_string();
-    Some(Finding::refuse(match hash(home, path) {
+    Some(Finding::refuse(match delivered::hash(home, path, limits::PLAIN_FILE_BYTES) {
         Ok(got) if got == expected => return None,
         Ok(got) => What::Changed { path: shown, expected, got },
         Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -98,24 +98,6 @@ fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Findin
 
 /// What is said of a link, a folder or a device in the place of a file.
 const IRREGULAR: &str = "it is not an ordinary file";
-
-/// The SHA-256 of a file beside the volumes.
-fn hash(home: &Path, name: &EntryPath) -> Result<Digest, fs::Error> {
-    let mut file = delivered::open(home, name)?.take(limits::PLAIN_FILE_BYTES + 1);
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read =
-            file.read(&mut buffer).map_err(|source| fs::Error::Io { path: name.under(home), source })?;
-        hasher.update(&buffer[..read]);
-        if hasher.length() > limits::PLAIN_FILE_BYTES {
-            return Err(fs::Error::TooLong { path: name.under(home), limit: limits::PLAIN_FILE_BYTES });
-        }
-        if read == 0 {
-            return Ok(hasher.finish());
-        }
-    }
-}
 
 struct Walk<'a> {
     bundle: &'a Authenticated,
