@@ -200,7 +200,7 @@ impl fmt::Debug for Hasher {
 
 /// At most 80 characters of text that came from outside, safe to print.
 fn shorten(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(80).collect()
+    crate::text::printable(text, 80)
 }
 
 #[cfg(test)]

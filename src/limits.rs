@@ -44,6 +44,8 @@ pub const PATH_BYTES: usize = 512;
 pub const NAME_BYTES: usize = 255;
 /// Files in a delivered folder that are looked at when searching for ones that do not belong.
 pub const FOLDER_FILES: usize = 200_000;
+/// Bytes of one file beside the volumes: programs and documents. A sparse one of many TiB would keep a check busy for days.
+pub const PLAIN_FILE_BYTES: u64 = 64 << 30;
 /// Entries of a docker-archive tar: 127 layers an image, many images.
 pub const ARCHIVE_ENTRIES: usize = 100_000;
 /// Bytes of a registry's error body that are kept for the message.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::limits;
+use crate::{limits, text};
 
 /// A relative path with `/` between names that stays inside its folder on every filesystem a bundle travels
 /// on: no `..`, no empty name, no backslash or colon, no control character, no name that FAT32, exFAT or Windows reserves
@@ -52,14 +52,14 @@ const RESERVED: [&str; 22] = [
     "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
-fn check(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() {
+fn check(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
         return Err("it is empty");
     }
-    if text.len() > limits::PATH_BYTES {
+    if path.len() > limits::PATH_BYTES {
         return Err("it is longer than 512 bytes");
     }
-    for name in text.split('/') {
+    for name in path.split('/') {
         if name.is_empty() {
             return Err("it is absolute or has an empty name in it");
         }
@@ -71,6 +71,9 @@ fn check(text: &str) -> Result<(), &'static str> {
         }
         if name.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
             return Err("it has a character that FAT or Windows cannot store");
+        }
+        if !name.chars().all(text::is_printable) {
+            return Err("it has a character that is not shown, or that turns the direction of text");
         }
         if name.ends_with('.') || name.ends_with(' ') || name.starts_with(' ') {
             return Err("a name in it begins or ends with a space, or ends with a dot");
@@ -86,13 +89,10 @@ fn check(text: &str) -> Result<(), &'static str> {
 impl FromStr for EntryPath {
     type Err = PathError;
 
-    fn from_str(text: &str) -> Result<Self, PathError> {
-        match check(text) {
-            Ok(()) => Ok(Self(text.to_owned())),
-            Err(why) => Err(PathError {
-                path: text.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
-                why,
-            }),
+    fn from_str(path: &str) -> Result<Self, PathError> {
+        match check(path) {
+            Ok(()) => Ok(Self(path.to_owned())),
+            Err(why) => Err(PathError { path: text::printable(path, 120), why }),
         }
     }
 }
@@ -147,6 +147,8 @@ mod tests {
             "a.",
             "a ",
             " a",
+            "a\u{202e}b",
+            "a\u{200b}b",
         ] {
             assert!(bad.parse::<EntryPath>().is_err(), "{bad:?}");
         }

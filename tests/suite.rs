@@ -6,18 +6,24 @@ mod cases {
     mod against_registries;
     mod archive;
     mod cli;
+    mod forge;
+    mod grants;
+    mod hostile;
+    mod index;
     mod kills;
     mod lock;
     mod lock_registry;
     mod peers;
     mod program;
-    mod registry;
     mod readme;
+    mod registry;
     mod release;
     mod signing;
     mod spine;
     mod stage;
     mod stock_tools;
+    mod thresholds;
+    mod vendor;
     mod world;
     mod world_fails;
 }

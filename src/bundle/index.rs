@@ -15,6 +15,7 @@ use crate::limits;
 use crate::oci::{Platform, Reference};
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
+use crate::text::{is_printable, printable};
 
 /// The version of the format this program writes, and the highest it reads.
 pub const FORMAT: u64 = 1;
@@ -162,7 +163,7 @@ pub fn volume_name(release: &Release, seal: Seal, number: usize) -> String {
 impl Index {
     /// The canonical text.
     pub fn to_text(&self) -> Result<Vec<u8>, IndexError> {
-        canonical::to_text(self).map_err(|e| IndexError::Json(e.to_string()))
+        canonical::to_text(self).map_err(|e| IndexError::Json(printable(&e.to_string(), 300)))
     }
 
     /// Reads and checks an index. `bytes` are those whose hash `SHA256SUMS` names.
@@ -171,7 +172,8 @@ impl Index {
             return Err(IndexError::TooLarge);
         }
         check_format(bytes)?;
-        let index: Self = serde_json::from_slice(bytes).map_err(|e| IndexError::Json(e.to_string()))?;
+        let index: Self =
+            serde_json::from_slice(bytes).map_err(|e| IndexError::Json(printable(&e.to_string(), 300)))?;
         index.check()?;
         Ok(index)
     }
@@ -212,7 +214,7 @@ impl Index {
         if !named(&self.release.name) {
             return contradiction("the release has no valid name");
         }
-        if self.release.vendor.len() > 200 || self.release.vendor.chars().any(char::is_control) {
+        if self.release.vendor.len() > 200 || !self.release.vendor.chars().all(is_printable) {
             return contradiction("the vendor is no printable text");
         }
         if self.blobs.len() > limits::INDEX_BLOBS || self.images.len() > limits::INDEX_ENTRIES {
@@ -295,7 +297,8 @@ fn check_format(bytes: &[u8]) -> Result<(), IndexError> {
         #[serde(default)]
         reader: Option<String>,
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(|e| IndexError::Json(e.to_string()))?;
+    let head: Head =
+        serde_json::from_slice(bytes).map_err(|e| IndexError::Json(printable(&e.to_string(), 300)))?;
     if head.format > FORMAT {
         let reader = head.reader.and_then(|r| semver::Version::parse(&r).ok());
         let reader = reader.map_or_else(|| "(unnamed)".to_owned(), |r| r.to_string());

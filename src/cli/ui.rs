@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::global::{Global, Progress};
 use super::progress::{Bars, Lines, Plain};
 use crate::progress::{Observer, Silent};
+use crate::text::{REPLACEMENT, is_printable};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -217,7 +218,7 @@ fn document(value: &impl Serialize) -> String {
 
 /// Names and messages come from outside; a terminal must not take orders from them.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c == '\n' || is_printable(c) { c } else { REPLACEMENT }).collect()
 }
 
 /// Lines after the first stand under it.

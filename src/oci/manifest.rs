@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::{Platform, media};
+use crate::text::printable;
 
 /// A pointer to a blob, as manifests hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +155,8 @@ impl Manifest {
         if bytes.len() as u64 > limits::MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|e| ManifestError::Json(e.to_string()))?;
+        let raw: Raw =
+            serde_json::from_slice(bytes).map_err(|e| ManifestError::Json(printable(&e.to_string(), 200)))?;
         if raw.schema_version == Some(1) || raw.fs_layers.is_some() {
             return Err(ManifestError::Schema1);
         }
@@ -168,7 +170,7 @@ impl Manifest {
             (None, Some(delivered)) => delivered.to_owned(),
             (None, None) if raw.manifests.is_some() => media::OCI_INDEX.to_owned(),
             (None, None) if raw.config.is_some() => media::OCI_MANIFEST.to_owned(),
-            (None, None) => return Err(ManifestError::MediaType(media_type.unwrap_or("").to_owned())),
+            (None, None) => return Err(ManifestError::MediaType(printable(media_type.unwrap_or(""), 100))),
         };
         let manifest = if media::is_index(&stated) {
             let manifests =
@@ -178,7 +180,7 @@ impl Manifest {
             let config = raw.config.ok_or_else(|| ManifestError::Json("a manifest without config".into()))?;
             Self::Image { config, layers: raw.layers.unwrap_or_default(), subject: raw.subject }
         } else {
-            return Err(ManifestError::MediaType(stated));
+            return Err(ManifestError::MediaType(printable(&stated, 100)));
         };
         if manifest.pointers().count() > limits::MANIFEST_DESCRIPTORS {
             return Err(ManifestError::TooMany);

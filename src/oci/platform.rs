@@ -57,7 +57,7 @@ impl FromStr for Platform {
                 architecture: (*architecture).to_owned(),
                 variant: variant.first().map(|v| (*v).to_owned()),
             }),
-            _ => Err(PlatformError(text.chars().take(80).collect())),
+            _ => Err(PlatformError(crate::text::printable(text, 80))),
         }
     }
 }

@@ -99,7 +99,7 @@ fn valid_tag(tag: &str) -> bool {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    crate::text::printable(text, 200)
 }
 
 impl Repository {

@@ -96,6 +96,13 @@ pub enum What {
         /// What its bytes hash to.
         got: Digest,
     },
+    /// A blob that is listed as a manifest and is none.
+    WrongManifest {
+        /// Its digest.
+        digest: Digest,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The tar around the blobs is not the one the index describes.
     WrongTar {
         /// Payload byte from which on it differs.
@@ -196,6 +203,7 @@ impl fmt::Display for What {
                 write!(f, "{path} is as signed, but bytes {from} to {to} do not open under the release key")
             }
             Self::WrongBlob { digest, got } => write!(f, "blob {digest} has the bytes of {got}"),
+            Self::WrongManifest { digest, detail } => write!(f, "manifest {digest}: {detail}"),
             Self::WrongTar { offset } => {
                 write!(f, "the payload is not the tar that bundle.json describes, from byte {offset}")
             }

@@ -9,10 +9,12 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::bundle::grant::{self, GrantError, Identity, OpenWith, SealTo};
+use crate::bundle::index::Index;
 use crate::bundle::seal::{ReleaseKey, SealError};
 use crate::limits;
 use crate::path::EntryPath;
-use crate::sys::fs;
+use crate::store;
+use crate::sys::{delivered, fs};
 
 /// What a grant is called, which names its file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +24,20 @@ pub struct GrantName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" does not name a grant: letters, digits, - _ and . between them, at most 64")]
 pub struct GrantNameError(String);
+
+impl GrantName {
+    /// The name of the grant in the file called `file`; `None` when that is no grant's file.
+    #[must_use]
+    pub fn of_file(file: &str) -> Option<Self> {
+        file.strip_suffix(".age")?.parse().ok()
+    }
+
+    /// Its file, in the bundle.
+    fn file(&self) -> Result<EntryPath, fs::Error> {
+        let path = format!("grants/{}.age", self.0);
+        path.parse().map_err(|_| fs::Error::NoName { path: PathBuf::from(path) })
+    }
+}
 
 impl FromStr for GrantName {
     type Err = GrantNameError;
@@ -124,7 +140,7 @@ pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
     if path.symlink_metadata().is_ok() {
         return Err(Error::Exists { path });
     }
-    let (identity, from) = open(request.folder, request.with)?;
+    let (identity, from) = open(request.folder, request.with, &|_| true)?;
     let sealed =
         grant::seal(&identity, request.to).map_err(|source| Error::Grant { path: path.clone(), source })?;
     fs::create(&path, &sealed, fs::PUBLIC)?;
@@ -136,47 +152,81 @@ pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
     })
 }
 
-/// The release's identity, from whichever grant in `folder` opens; and that grant's file.
-pub(crate) fn open(folder: &Path, with: OpenWith<'_>) -> Result<(Identity, PathBuf), Error> {
-    let folder = folder.join("grants");
-    let mut files = grant_files(&folder)?;
-    files.sort();
-    for path in &files {
-        let bytes = fs::read_limited(path, limits::KEY_BYTES)?;
-        if grant::wants_passphrase(&bytes) != matches!(with, OpenWith::Passphrase(_)) {
-            continue;
-        }
-        match grant::open(&bytes, with) {
-            Ok(identity) => return Ok((identity, path.clone())),
-            Err(GrantError::NotForYou | GrantError::WrongPassphrase) => {}
-            Err(source) => return Err(Error::Grant { path: path.clone(), source }),
+/// The release's identity, from the first grant of the bundle in `folder` that opens and whose identity `fits`; and that grant's file.
+///
+/// Grants are outside the signature: anyone can add or damage one, also one that is sealed to this very customer and holds another
+/// identity. So a grant that is none hides no other, and one that does not fit is taken only when no other opens.
+fn open(
+    folder: &Path,
+    with: OpenWith<'_>,
+    fits: &dyn Fn(&Identity) -> bool,
+) -> Result<(Identity, PathBuf), Error> {
+    let names = grant_names(&folder.join("grants"))?;
+    let mut fault = None;
+    let mut misfit = None;
+    for name in &names {
+        match try_open(folder, name, with) {
+            Ok(Some((identity, path))) if fits(&identity) => return Ok((identity, path)),
+            Ok(Some(opened)) => {
+                misfit.get_or_insert(opened);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                fault.get_or_insert(error);
+            }
         }
     }
-    let names =
-        files.iter().take(8).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect();
-    Err(Error::NotGranted { folder, tried: files.len(), names })
+    let tried = names.len();
+    let names = names.iter().take(8).map(ToString::to_string).collect();
+    misfit.ok_or_else(|| fault.unwrap_or(Error::NotGranted { folder: folder.join("grants"), tried, names }))
 }
 
-/// The release key, from whichever grant in `folder` opens.
-pub(crate) fn release_key(folder: &Path, with: OpenWith<'_>) -> Result<ReleaseKey, Error> {
+/// The identity in the grant `name`; `None` when it is for someone else.
+fn try_open(
+    folder: &Path,
+    name: &GrantName,
+    with: OpenWith<'_>,
+) -> Result<Option<(Identity, PathBuf)>, Error> {
+    let file = name.file()?;
+    let path = file.under(folder);
+    let bytes = delivered::read(folder, &file, limits::KEY_BYTES)?;
+    if grant::wants_passphrase(&bytes) != matches!(with, OpenWith::Passphrase(_)) {
+        return Ok(None);
+    }
+    match grant::open(&bytes, with) {
+        Ok(identity) => Ok(Some((identity, path))),
+        Err(GrantError::NotForYou | GrantError::WrongPassphrase) => Ok(None),
+        Err(source) => Err(Error::Grant { path, source }),
+    }
+}
+
+/// The release key, from whichever grant of the bundle in `folder` opens and holds the key that `index` was sealed with, in as far as its
+/// volumes, in `volumes`, show that.
+pub(crate) fn release_key(
+    folder: &Path,
+    with: OpenWith<'_>,
+    (volumes, index): (&[PathBuf], &Index),
+) -> Result<ReleaseKey, Error> {
     use age::secrecy::ExposeSecret as _;
-    let (identity, path) = open(folder, with)?;
-    ReleaseKey::from_text(identity.to_text().expose_secret()).map_err(|source| Error::Key { path, source })
+    let key = |identity: &Identity| ReleaseKey::from_text(identity.to_text().expose_secret());
+    let fits =
+        |identity: &Identity| key(identity).is_ok_and(|key| store::volumes::fits(&key, volumes, index));
+    let (identity, path) = open(folder, with, &fits)?;
+    key(&identity).map_err(|source| Error::Key { path, source })
 }
 
-fn grant_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The grants in `folder`, sorted. What has no grant's name is none; `bundle verify` finds it.
+fn grant_names(folder: &Path) -> Result<Vec<GrantName>, Error> {
     let io = |source| Error::File(fs::Error::Io { path: folder.to_owned(), source });
     let none = || Error::NoGrants { folder: folder.to_owned() };
     let entries = match std::fs::read_dir(folder) {
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(none()),
         other => other.map_err(io)?,
     };
-    let mut files = Vec::new();
+    let mut names = Vec::new();
     for entry in entries.take(limits::GRANTS) {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "age") {
-            files.push(path);
-        }
+        names.extend(entry.map_err(io)?.file_name().to_str().and_then(GrantName::of_file));
     }
-    if files.is_empty() { Err(none()) } else { Ok(files) }
+    names.sort();
+    if names.is_empty() { Err(none()) } else { Ok(names) }
 }

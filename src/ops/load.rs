@@ -200,7 +200,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     }
     let key = match (index.payload.seal, request.with) {
         (Seal::None, _) => None,
-        (Seal::Age, Some(with)) => Some(grant::release_key(bundle.home(), with)?),
+        (Seal::Age, Some(with)) => Some(grant::release_key(bundle.home(), with, (&bundle.folders, index))?),
         (Seal::Age, None) => return Err(Error::NoIdentity),
     };
     let volumes = Volumes::new(bundle.folders.clone(), index, key)?;
@@ -271,7 +271,6 @@ fn ask(index: &Index, mapped: &[Mapped], request: &Request<'_>, client: &Client)
 
 /// Every manifest of the bundle, read, checked and parsed.
 fn read_manifests(index: &Index, volumes: &Volumes) -> Result<HashMap<Digest, Known>, Error> {
-    let checked = Checked::new(volumes, "the bundle", &Silent);
     let mut manifests = HashMap::new();
     let roots: HashSet<Digest> = index.images.iter().map(|image| image.digest).collect();
     for blob in &index.blobs {
@@ -283,7 +282,8 @@ fn read_manifests(index: &Index, volumes: &Volumes) -> Result<HashMap<Digest, Kn
         if blob.size > crate::limits::MANIFEST_BYTES {
             return Err(fault(format!("{} bytes are more than a manifest has", blob.size)));
         }
-        let bytes = transfer::read_whole(&checked, &blob.blob())?;
+        let place = volumes.whereabouts(&blob.digest);
+        let bytes = transfer::read_whole(&Checked::new(volumes, &place, &Silent), &blob.blob())?;
         let (manifest, media_type) =
             Manifest::parse(&bytes, Some(media_type)).map_err(|e| fault(e.to_string()))?;
         manifests.insert(blob.digest, Known { media_type, manifest });
@@ -410,7 +410,8 @@ impl Loading<'_> {
             return Ok(());
         }
         say(ItemState::Started);
-        let checked = Checked::new(self.volumes, "the bundle", self.observer);
+        let place = self.volumes.whereabouts(&blob.digest);
+        let checked = Checked::new(self.volumes, &place, self.observer);
         let mut moved = false;
         for repository in lacking {
             let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };
@@ -445,13 +446,14 @@ impl Loading<'_> {
             }
         }
         let repository = image.to.repository();
-        let checked = Checked::new(self.volumes, "the bundle", &Silent);
         for manifest in &image.manifests {
             let Some(size) = self.volumes.size(&manifest.digest) else {
                 return Err(
                     store::Error::Missing { place: "the bundle".into(), digest: manifest.digest }.into()
                 );
             };
+            let place = self.volumes.whereabouts(&manifest.digest);
+            let checked = Checked::new(self.volumes, &place, &Silent);
             let bytes = transfer::read_whole(&checked, &Blob { digest: manifest.digest, size })?.into();
             let pointer = if manifest.digest == image.root {
                 image.pointer()

@@ -5,16 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use signing::{Policy, Signature, Verified, verify};
+use signing::{KeyId, Policy, Signature, Verified, Weight, sshsig, verify};
 
 use crate::bundle::index::{Index, IndexError};
 use crate::bundle::sums::{Sums, SumsError};
 use crate::digest::Digest;
 use crate::limits;
-use crate::ops::finding::{Finding, What};
+use crate::ops::finding::{Finding, What, refused};
 use crate::ops::sign::{INDEX, SUMS};
 use crate::path::EntryPath;
-use crate::sys::fs;
+use crate::sys::{delivered, fs};
 
 /// Why a folder cannot be opened at all.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,14 @@ pub enum Error {
 pub struct Opened {
     folders: Vec<PathBuf>,
     sums: Vec<u8>,
-    signatures: Vec<(signing::KeyId, Vec<u8>)>,
+    signatures: Signatures,
+}
+
+/// The signature files of a folder, unjudged, sorted by the key that their names say.
+#[derive(Debug, Default)]
+struct Signatures {
+    raw: Vec<(KeyId, Vec<u8>)>,
+    ssh: Vec<(KeyId, Vec<u8>)>,
 }
 
 /// A bundle whose signatures held.
@@ -85,8 +92,7 @@ pub struct Authenticated {
 pub fn open(folders: &[PathBuf]) -> Result<Opened, Error> {
     let first = folders.first().map_or(Path::new("."), PathBuf::as_path);
     let home = folders.iter().find(|folder| folder.join(SUMS).exists()).map_or(first, PathBuf::as_path);
-    let path = home.join(SUMS);
-    let sums = match fs::read_limited(&path, limits::SUMS_BYTES) {
+    let sums = match delivered::read(home, &named(SUMS)?, limits::SUMS_BYTES) {
         Err(fs::Error::Io { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound && home.is_dir() =>
         {
@@ -99,33 +105,56 @@ pub fn open(folders: &[PathBuf]) -> Result<Opened, Error> {
     Ok(Opened { signatures: signatures(home)?, folders: ordered, sums })
 }
 
-/// Every `SHA256SUMS.<key id>.sig`, at most one past the limit so that too many are seen as such.
-fn signatures(folder: &Path) -> Result<Vec<(signing::KeyId, Vec<u8>)>, Error> {
+/// The name of a file of every bundle.
+fn named(name: &str) -> Result<EntryPath, Error> {
+    name.parse().map_err(|_| Error::File(fs::Error::NoName { path: PathBuf::from(name) }))
+}
+
+/// Every `SHA256SUMS.<key id>.sig` and `.sshsig`, of each at most one past the limit so that too many are seen as such.
+fn signatures(folder: &Path) -> Result<Signatures, Error> {
     let io = |source| fs::Error::Io { path: folder.to_owned(), source };
-    let mut found = Vec::new();
+    let mut found = Signatures::default();
     for entry in std::fs::read_dir(folder).map_err(io)?.take(limits::FOLDER_FILES) {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name();
-        let Some(key) = name.to_str().and_then(signature_key) else { continue };
-        found.push((key, fs::read_limited(&entry.path(), limits::KEY_BYTES)?));
-        if found.len() > limits::SIGNATURES {
-            break;
+        let name = entry.map_err(io)?.file_name();
+        let Some((name, key, form)) = name.to_str().and_then(|n| signature_key(n).map(|(k, f)| (n, k, f)))
+        else {
+            continue;
+        };
+        let list = match form {
+            Form::Raw => &mut found.raw,
+            Form::Ssh => &mut found.ssh,
+        };
+        if list.len() <= limits::SIGNATURES {
+            list.push((key, delivered::read(folder, &named(name)?, limits::KEY_BYTES)?));
         }
     }
-    found.sort();
+    found.raw.sort();
+    found.ssh.sort();
     Ok(found)
 }
 
-/// The key that a file name says a raw signature is by.
-fn signature_key(name: &str) -> Option<signing::KeyId> {
-    name.strip_prefix(SUMS)?.strip_prefix('.')?.strip_suffix(".sig")?.parse().ok()
+/// The two forms of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Raw,
+    Ssh,
+}
+
+/// The key that a file name says a signature is by, and its form.
+fn signature_key(name: &str) -> Option<(KeyId, Form)> {
+    let (key, form) = name.strip_prefix(SUMS)?.strip_prefix('.')?.split_once('.')?;
+    let form = match form {
+        "sig" => Form::Raw,
+        "sshsig" => Form::Ssh,
+        _ => return None,
+    };
+    Some((key.parse().ok()?, form))
 }
 
 /// Whether `name` is that of a signature, in either form.
 #[must_use]
 pub fn is_signature(name: &str) -> bool {
     signature_key(name).is_some()
-        || name.strip_suffix(".sshsig").is_some_and(|stem| signature_key(&format!("{stem}.sig")).is_some())
 }
 
 impl Opened {
@@ -138,10 +167,13 @@ impl Opened {
         now: Option<i64>,
     ) -> Result<(Vec<Finding>, Option<Authenticated>), Error> {
         let signatures: Vec<Signature<'_>> =
-            self.signatures.iter().map(|(key, bytes)| Signature { key: *key, bytes }).collect();
+            self.signatures.raw.iter().map(|(key, bytes)| Signature { key: *key, bytes }).collect();
+        let ssh = self.ssh_findings(policy);
         let verdict = verify(self.sums, &signatures, policy, now);
-        let findings = verdict.findings.into_iter().map(Finding::from).collect();
-        let Some(verified) = verdict.verified else { return Ok((findings, None)) };
+        let findings: Vec<Finding> = verdict.findings.into_iter().map(Finding::from).chain(ssh).collect();
+        let Some(verified) = verdict.verified.filter(|_| !refused(&findings)) else {
+            return Ok((findings, None));
+        };
         let home = self.folders.first().cloned().unwrap_or_default();
         let mut sums = Sums::default();
         let index = verified.try_map(|bytes| {
@@ -149,6 +181,36 @@ impl Opened {
             read_index(&home, &sums)
         })?;
         Ok((findings, Some(Authenticated { folders: self.folders, sums, index })))
+    }
+
+    /// What is wrong with the signatures in OpenSSH's form. They never count towards the threshold; but one that does not hold shows
+    /// that a file was changed, and someone may rely on it alone.
+    fn ssh_findings(&self, policy: &Policy) -> Vec<Finding> {
+        let weights = policy.terms().consequences;
+        let has_raw = |key| self.signatures.raw.iter().any(|(other, _)| *other == key);
+        let judge = |(key, bytes): &(KeyId, Vec<u8>)| {
+            let finding = |weight, detail| {
+                Some(Finding { weight, what: What::Signature { detail, key: Some(*key) } })
+                    .filter(|finding| finding.weight != Weight::Ignore)
+            };
+            match policy.key(*key) {
+                None if has_raw(*key) => None,
+                None => finding(
+                    weights.unknown_key,
+                    format!("a signature by key {key}, which the policy does not name"),
+                ),
+                Some(trusted) => sshsig::check(&trusted.key, &self.sums, bytes).err().and_then(|error| {
+                    finding(Weight::Refuse, format!("{SUMS}.{key}.sshsig does not hold: {error}"))
+                }),
+            }
+        };
+        let too_many = self.signatures.ssh.len() > limits::SIGNATURES;
+        let too_many = too_many.then(|| {
+            let detail =
+                format!("it has more than {} signatures in the form of ssh-keygen", limits::SIGNATURES);
+            Finding::refuse(What::Signature { detail, key: None })
+        });
+        self.signatures.ssh.iter().take(limits::SIGNATURES).filter_map(judge).chain(too_many).collect()
     }
 
     /// The bundle's own account of itself, believed by nobody: for `inspect`.
@@ -161,8 +223,8 @@ impl Opened {
 
     /// The keys that signatures are said to be by.
     #[must_use]
-    pub fn signature_keys(&self) -> Vec<signing::KeyId> {
-        self.signatures.iter().map(|(key, _)| *key).collect()
+    pub fn signature_keys(&self) -> Vec<KeyId> {
+        self.signatures.raw.iter().map(|(key, _)| *key).collect()
     }
 
     /// The folder of the small files.
@@ -174,9 +236,9 @@ impl Opened {
 
 fn read_index(home: &Path, sums: &Sums) -> Result<Index, Error> {
     let path = home.join(INDEX);
-    let listed = INDEX.parse::<EntryPath>().ok().and_then(|name| sums.get(&name).copied());
-    let expected = listed.ok_or_else(|| Error::NoIndex { path: home.join(SUMS) })?;
-    let bytes = fs::read_limited(&path, limits::INDEX_BYTES)?;
+    let name = named(INDEX)?;
+    let expected = sums.get(&name).copied().ok_or_else(|| Error::NoIndex { path: home.join(SUMS) })?;
+    let bytes = delivered::read(home, &name, limits::INDEX_BYTES)?;
     let got = Digest::of(&bytes);
     if got != expected {
         return Err(Error::IndexChanged { path, expected, got });

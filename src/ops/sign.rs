@@ -3,6 +3,7 @@
 //! Signs `SHA256SUMS` as it is, after proving that its small files are the ones it lists; whoever signs for the volumes too runs
 //! `bundle verify` first.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::bundle::sums::{Sums, SumsError};
 use crate::digest::Digest;
 use crate::limits;
 use crate::path::EntryPath;
-use crate::sys::fs;
+use crate::sys::{delivered, fs};
 
 /// The file that is signed.
 pub const SUMS: &str = "SHA256SUMS";
@@ -66,15 +67,22 @@ pub enum Error {
 /// Adds the signature of `key` to the bundle in `folder`.
 pub fn sign(folder: &Path, key: &SecretKey) -> Result<Report, Error> {
     let path = folder.join(SUMS);
-    let bytes = fs::read_limited(&path, limits::SUMS_BYTES)?;
+    let name =
+        |name: &str| name.parse::<EntryPath>().map_err(|_| fs::Error::NoName { path: PathBuf::from(name) });
+    let bytes = delivered::read(folder, &name(SUMS)?, limits::SUMS_BYTES)?;
     let sums = Sums::parse(&bytes).map_err(|source| Error::Sums { path: path.clone(), source })?;
     let path = folder.join(INDEX);
-    let text = fs::read_limited(&path, limits::INDEX_BYTES)?;
-    let listed = INDEX.parse::<EntryPath>().ok().and_then(|name| sums.get(&name).copied());
-    if listed != Some(Digest::of(&text)) {
+    let text = delivered::read(folder, &name(INDEX)?, limits::INDEX_BYTES)?;
+    if sums.get(&name(INDEX)?) != Some(&Digest::of(&text)) {
         return Err(Error::Changed { path });
     }
     let index = index::Index::parse(&text).map_err(|source| Error::Index { path, source })?;
+    let volumes: BTreeSet<&EntryPath> = index.volumes.iter().map(|volume| &volume.name).collect();
+    for (name, digest) in sums.iter().filter(|(name, _)| !volumes.contains(name)) {
+        if delivered::hash(folder, name, limits::PLAIN_FILE_BYTES)? != *digest {
+            return Err(Error::Changed { path: name.under(folder) });
+        }
+    }
     let files = write_signature(folder, &bytes, key)?;
     Ok(Report { key_id: key.public().id(), release: index.release, sums: Digest::of(&bytes), files })
 }

@@ -119,7 +119,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     let items = index.volumes.iter().map(|volume| volume.chunks.len() as u64).sum();
     observer.event(Event::Begin { verb: "verify", bytes: total, items });
     let key = match (request.with, index.payload.seal) {
-        (Some(with), Seal::Age) => Some(grant::release_key(bundle.home(), with)?),
+        (Some(with), Seal::Age) => Some(grant::release_key(bundle.home(), with, (&bundle.folders, index))?),
         _ => None,
     };
     let content = key.is_some() || (index.payload.seal == Seal::None && request.with.is_some());
@@ -130,12 +130,21 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         report.bytes = seen.bytes;
         report.blobs = seen.blobs;
         report.findings.extend(seen.findings);
+        if !refused(&report.findings) && seen.blobs != index.blobs.len() {
+            let detail = format!("{} of {} blobs were checked", seen.blobs, index.blobs.len());
+            report.findings.push(Finding::refuse(What::Unchecked { detail }));
+        }
     } else {
         let seen = chunks::check(index, &volumes, observer);
         report.bytes = seen.bytes;
         report.findings.extend(seen.findings);
     }
     observer.event(Event::End);
+    // Said a second time, so that no gap in the findings can ever pass bytes that nobody looked at.
+    if !refused(&report.findings) && report.bytes != total {
+        let detail = format!("{} of {total} bytes of volumes were checked", report.bytes);
+        report.findings.push(Finding::refuse(What::Unchecked { detail }));
+    }
     report.ok = !refused(&report.findings);
     Ok(report)
 }

@@ -63,6 +63,9 @@ pub enum GraphError {
         /// What it points to.
         child: Digest,
     },
+    /// Something that is pointed to as a manifest is not listed as one.
+    #[error("{0} is not listed as a manifest")]
+    NoManifest(Digest),
     /// A manifest states another size than the index.
     #[error("{parent} says {child} has {stated} bytes; the index says {listed}")]
     Size {
@@ -86,7 +89,8 @@ pub fn walk(
     manifests: &HashMap<Digest, Known>,
     sizes: &HashMap<Digest, u64>,
 ) -> Result<(Vec<Digest>, Vec<Blob>), GraphError> {
-    let mut state = Walk { manifests, sizes, order: vec![], seen: BTreeSet::new(), blobs: vec![] };
+    let mut state =
+        Walk { manifests, sizes, order: vec![], done: BTreeSet::new(), seen: BTreeSet::new(), blobs: vec![] };
     state.visit(root, 0)?;
     Ok((state.order, state.blobs))
 }
@@ -95,6 +99,9 @@ struct Walk<'a> {
     manifests: &'a HashMap<Digest, Known>,
     sizes: &'a HashMap<Digest, u64>,
     order: Vec<Digest>,
+    /// Manifests in `order`. A digest can be both a manifest and a layer, and is then needed as both.
+    done: BTreeSet<Digest>,
+    /// Blobs in `blobs`.
     seen: BTreeSet<Digest>,
     blobs: Vec<Blob>,
 }
@@ -105,7 +112,7 @@ impl Walk<'_> {
             return Err(GraphError::Depth(digest));
         }
         let Some(known) = self.manifests.get(&digest) else {
-            return Err(GraphError::Dangling { parent: digest, child: digest });
+            return Err(GraphError::NoManifest(digest));
         };
         for pointer in known.manifest.pointers() {
             let child = pointer.digest;
@@ -114,14 +121,14 @@ impl Walk<'_> {
                 return Err(GraphError::Size { parent: digest, child, stated: pointer.size, listed });
             }
             if matches!(known.manifest, Manifest::Index { .. }) {
-                if !self.seen.contains(&child) {
+                if !self.done.contains(&child) {
                     self.visit(child, depth + 1)?;
                 }
             } else if self.seen.insert(child) {
                 self.blobs.push(pointer.blob());
             }
         }
-        if self.seen.insert(digest) {
+        if self.done.insert(digest) {
             self.order.push(digest);
         }
         Ok(())

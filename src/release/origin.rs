@@ -94,7 +94,7 @@ impl FromStr for Origin {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    crate::text::printable(text, 200)
 }
 
 impl fmt::Display for Origin {

@@ -212,7 +212,7 @@ fn first_line(message: &str) -> String {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(400).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    crate::text::printable(text, 400)
 }
 
 fn printable_lines(text: &str) -> String {

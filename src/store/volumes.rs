@@ -15,12 +15,15 @@ use bytes::Bytes;
 use super::{Error, Pieces, Source};
 use crate::bundle::geometry::Geometry;
 use crate::bundle::index::{Index, IndexError};
-use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SealError, VolumeKey};
-use crate::digest::{Blob, Digest};
+use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SEALED, SealError, VolumeKey};
+use crate::digest::{Blob, Digest, Hasher};
 use crate::limits;
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
+use crate::sys::{delivered, fs};
 
+/// Volumes whose headers are tried before a key is held to be another bundle's; some may be damaged or lost.
+const LOOKED_AT: usize = 4;
 /// Units read from the medium at once.
 const UNITS: u64 = 8;
 
@@ -28,6 +31,7 @@ const UNITS: u64 = 8;
 pub struct Volumes {
     folders: Vec<PathBuf>,
     names: Vec<EntryPath>,
+    chunks: Vec<Vec<Digest>>,
     shape: Geometry,
     key: Option<ReleaseKey>,
     opened: Vec<OnceLock<VolumeKey>>,
@@ -55,6 +59,7 @@ impl Volumes {
         Ok(Self {
             folders,
             names: index.volumes.iter().map(|v| v.name.clone()).collect(),
+            chunks: index.volumes.iter().map(|v| v.chunks.clone()).collect(),
             shape: index.geometry()?,
             key,
             opened: index.volumes.iter().map(|_| OnceLock::new()).collect(),
@@ -70,6 +75,18 @@ impl Volumes {
     #[must_use]
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         self.offsets.get(digest).map(|extent| extent.size)
+    }
+
+    /// The volumes that a blob lies in, for messages.
+    #[must_use]
+    pub fn whereabouts(&self, digest: &Digest) -> String {
+        let Some(extent) = self.offsets.get(digest) else { return "the bundle".to_owned() };
+        let first = self.shape.place(extent.offset).volume;
+        let last = self.shape.place((extent.offset + extent.size).saturating_sub(1)).volume.max(first);
+        match last - first {
+            0 => self.name(first).to_owned(),
+            _ => format!("{} to {}", self.name(first), self.name(last)),
+        }
     }
 
     /// The shape of the volumes.
@@ -111,10 +128,41 @@ impl Volumes {
         file.read_exact_at(&mut header, 0)
             .map_err(|e| self.read_fault(volume, path, (0, HEADER as u64), e))?;
         let key = release.open_header(&header).map_err(|fault| match fault {
-            SealError::NotForThisKey => Error::WrongKey { volume: self.name(volume).to_owned() },
+            // A header with one bit flipped looks like one for another key: the chunk's hash tells them apart.
+            SealError::NotForThisKey if self.chunk_holds(volume, 0, file) => {
+                Error::WrongKey { volume: self.name(volume).to_owned() }
+            }
             _ => self.damaged(volume, 0, HEADER as u64),
         })?;
         Ok(slot.get_or_init(|| key))
+    }
+
+    /// Whether chunk `chunk` of `volume` is the one that was signed. Asked only when something is wrong.
+    fn chunk_holds(&self, volume: usize, chunk: u64, file: &File) -> bool {
+        let from = chunk * limits::CHUNK_BYTES;
+        let length = self.shape.file_length(volume).saturating_sub(from).min(limits::CHUNK_BYTES);
+        let mut hasher = Hasher::new();
+        let mut piece = vec![0; SEALED];
+        while hasher.length() < length {
+            let wanted = crate::checked::small(length - hasher.length()).min(piece.len());
+            match file.read_at(&mut piece[..wanted], from + hasher.length()) {
+                Ok(read) if read > 0 => hasher.update(&piece[..read]),
+                _ => return false,
+            }
+        }
+        let signed = self.chunks.get(volume).and_then(|chunks| chunks.get(crate::checked::small(chunk)));
+        signed == Some(&hasher.finish())
+    }
+
+    /// A unit that does not open; in the second of its chunks when the first is as signed.
+    fn damaged_unit(&self, volume: usize, (from, to): (u64, u64), file: &File) -> Error {
+        let (first, last) = (from / limits::CHUNK_BYTES, to.saturating_sub(1) / limits::CHUNK_BYTES);
+        let from = if first != last && self.chunk_holds(volume, first, file) {
+            last * limits::CHUNK_BYTES
+        } else {
+            from
+        };
+        self.damaged(volume, from, to)
     }
 
     fn damaged(&self, volume: usize, from: u64, to: u64) -> Error {
@@ -210,7 +258,8 @@ impl Volumes {
             let (from, to) = (stretch.from + at as u64, stretch.from + end as u64);
             let unit = raw.get_mut(at..end).ok_or_else(|| self.damaged(stretch.volume, from, to))?;
             if let Some(key) = key {
-                key.open(number, number == last, unit).map_err(|_| self.damaged(stretch.volume, from, to))?;
+                key.open(number, number == last, unit)
+                    .map_err(|_| self.damaged_unit(stretch.volume, (from, to), file))?;
             }
             spans.push((at, at + plain));
             at = end;
@@ -227,17 +276,34 @@ impl Volumes {
     }
 }
 
+/// Whether `key` opens the first volume of `index` that can be looked at, of the few that are looked at.
+///
+/// Tells a grant for this bundle from one that holds another identity; says nothing of the volumes' bytes.
+#[must_use]
+pub fn fits(key: &ReleaseKey, folders: &[PathBuf], index: &Index) -> bool {
+    index.volumes.iter().take(LOOKED_AT).any(|volume| {
+        let mut header = [0; HEADER];
+        open_volume(folders, &volume.name).is_ok_and(|(file, _)| {
+            file.read_exact_at(&mut header, 0).is_ok() && key.open_header(&header).is_ok()
+        })
+    })
+}
+
 /// Opens the volume `name` in the first of `folders` that holds it.
 pub fn open_volume(folders: &[PathBuf], name: &EntryPath) -> Result<(File, PathBuf), Error> {
     let mut missing = None;
     for folder in folders {
-        let path = name.under(folder);
-        match File::open(&path) {
-            Ok(file) => return Ok((file, path)),
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+        match delivered::open(folder, name) {
+            Ok(file) => return Ok((file, name.under(folder))),
+            Err(fs::Error::Io { path, source }) if source.kind() == std::io::ErrorKind::NotFound => {
                 missing.get_or_insert(Error::Io { path, source });
             }
-            Err(source) => return Err(Error::Io { path, source }),
+            Err(fs::Error::Io { path, source }) => return Err(Error::Io { path, source }),
+            // The door has one more answer.
+            Err(_) => {
+                let why = "it is not an ordinary file".to_owned();
+                return Err(Error::Malformed { path: name.under(folder), why });
+            }
         }
     }
     Err(missing

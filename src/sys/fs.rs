@@ -38,6 +38,12 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// A link, folder, device or FIFO where an ordinary file should be.
+    #[error("{path}: it is not an ordinary file", path = path.display())]
+    Irregular {
+        /// Which.
+        path: PathBuf,
+    },
     /// There already.
     #[error("{path}: exists", path = path.display())]
     Exists {
@@ -93,7 +99,7 @@ pub fn read_private(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, Error> 
     Ok(bytes)
 }
 
-fn read_open(file: &File, path: &Path, max: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn read_open(file: &File, path: &Path, max: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
     let read =
         file.take(max.saturating_add(1)).read_to_end(bytes).map_err(|source| Error::io(path, source))?;
     if read as u64 > max {

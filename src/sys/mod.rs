@@ -1,6 +1,7 @@
 //! The machine: files, the clock, randomness. The only modules that ask the system for them.
 
 pub mod clock;
+pub mod delivered;
 pub mod environment;
 pub mod fs;
 pub mod random;

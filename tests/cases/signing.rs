@@ -15,10 +15,10 @@ use signing::{PublicKey, SecretKey, raw, sshsig};
 use tempfile::TempDir;
 
 /// A folder for one test.
-struct Bench(TempDir);
+pub(super) struct Bench(TempDir);
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -26,7 +26,7 @@ impl Bench {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     /// Runs `line`, which must succeed; gives what it printed.
-    fn must(&self, line: &str, input: &[u8]) -> Vec<u8> {
+    pub(super) fn must(&self, line: &str, input: &[u8]) -> Vec<u8> {
         let output = self.run(line, input);
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
@@ -75,7 +75,7 @@ impl Bench {
     }
 }
 
-fn secret(text: &str) -> SecretString {
+pub(super) fn secret(text: &str) -> SecretString {
     SecretString::from(text.to_owned())
 }
 
@@ -227,7 +227,7 @@ fn we_open_ages_grants() {
 }
 
 /// `age` asks for passphrases on a terminal alone; `script` gives it one.
-fn at_a_terminal(bench: &Bench, line: &str, typed: &str) -> Vec<u8> {
+pub(super) fn at_a_terminal(bench: &Bench, line: &str, typed: &str) -> Vec<u8> {
     bench.write("line.sh", format!("{line}\n"));
     let mut child = Command::new("script")
         .args(["-qec", "sh line.sh", "/dev/null"])

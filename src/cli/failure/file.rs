@@ -13,6 +13,8 @@ impl From<fs::Error> for Failure {
             fs::Error::Io { path, source } => system(source, path),
             fs::Error::TooLong { .. } => Self::usage("file_too_long", "")
                 .hint("this is not the kind of file that is expected here; look at the path"),
+            fs::Error::Irregular { .. } => Self::refused("irregular_file", "")
+                .hint("A bundle consists of ordinary files: ask for another copy of it, or copy it again."),
             fs::Error::Exists { path } => Self::usage("exists", "").hint(format!(
                 "nothing is overwritten: move {} away, or choose another name",
                 path.display()

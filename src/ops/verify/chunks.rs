@@ -1,5 +1,6 @@
 //! Every byte of every volume, without any key: chunk by chunk, on all cores.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use crate::digest::Hasher;
 use crate::limits::CHUNK_BYTES;
 use crate::ops::finding::{Finding, What};
 use crate::ops::transfer::in_parallel;
+use crate::ops::verify::folder;
 use crate::progress::{Event, Observer};
 use crate::store::volumes::Volumes;
 
@@ -23,7 +25,7 @@ pub(super) struct Seen {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Hashes every chunk. Volumes that are missing are passed over: that was found before.
+/// Hashes every chunk; a volume that cannot be opened is one finding.
 pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -> Seen {
     let work: Vec<(usize, u64)> = index
         .volumes
@@ -31,18 +33,24 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         .enumerate()
         .flat_map(|(number, volume)| (0..volume.chunks.len() as u64).map(move |chunk| (number, chunk)))
         .collect();
-    let files: Vec<Option<File>> =
-        (0..index.volumes.len()).map(|number| volumes.file(number).ok().map(|(file, _)| file)).collect();
+    let unopened = Mutex::new(BTreeMap::new());
     let good = AtomicU64::new(0);
     let bad = Mutex::new(Vec::new());
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     in_parallel(work.len(), cores, &AtomicBool::new(false), &|item| {
         let (number, chunk) = work[item];
-        let Some(file) = &files[number] else { return };
+        // Opened for each chunk: a bundle may have more volumes than a process may have open files.
+        let file = match volumes.file(number) {
+            Ok((file, _)) => file,
+            Err(error) => {
+                unopened.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(error);
+                return;
+            }
+        };
         let volume = &index.volumes[number];
         let from = chunk * CHUNK_BYTES;
         let to = volume.bytes.min(from + CHUNK_BYTES);
-        match hash(file, from, to, observer) {
+        match hash(&file, from, to, observer) {
             Ok(hasher) if hasher.length() == to - from => {
                 if hasher.finish() == volume.chunks[crate::checked::small(chunk)] {
                     good.fetch_add(to - from, Ordering::Relaxed);
@@ -56,14 +64,13 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     });
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     bad.sort_unstable();
-    let findings = bad
-        .into_iter()
-        .map(|(number, chunk, from, to)| {
-            let path = index.volumes[number].name.to_string();
-            Finding::refuse(What::Damaged { path, chunk, from, to })
-        })
-        .collect();
-    Seen { bytes: good.into_inner(), findings }
+    let unopened = unopened.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let unopened = unopened.into_iter().map(|(number, error)| folder::unopened(volumes.name(number), &error));
+    let bad = bad.into_iter().map(|(number, chunk, from, to)| {
+        let path = index.volumes[number].name.to_string();
+        Finding::refuse(What::Damaged { path, chunk, from, to })
+    });
+    Seen { bytes: good.into_inner(), findings: unopened.chain(bad).collect() }
 }
 
 fn hash(file: &File, from: u64, to: u64, observer: &dyn Observer) -> std::io::Result<Hasher> {

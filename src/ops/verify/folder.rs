@@ -1,14 +1,23 @@
 //! Completeness: every listed file is there and, but for volumes, is the one listed; nothing else is there.
 
 use std::collections::BTreeSet;
+use std::fs::{DirEntry, FileType};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What};
+use crate::ops::grant::GrantName;
 use crate::ops::open::{self, Authenticated};
 use crate::ops::sign::SUMS;
 use crate::path::EntryPath;
+use crate::store;
+use crate::sys::{delivered, fs};
+use crate::text::printable;
+
+/// Folders in folders that are walked: more than the longest path that a bundle may have needs.
+const DEPTH: usize = limits::PATH_BYTES / 2;
 
 /// What operating systems leave on sticks unasked. Said, not refused.
 const LITTER: [&str; 9] = [
@@ -23,72 +32,77 @@ const LITTER: [&str; 9] = [
     "desktop.ini",
 ];
 
-/// Compares the folders with the signed list. Sizes of volumes are checked; their bytes are not.
+/// Compares the folders with the signed list. Volumes' sizes are compared; whoever reads them says what else is wrong with them.
 pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
     let mut findings = Vec::new();
     let volumes: BTreeSet<&EntryPath> = bundle.index.get().volumes.iter().map(|v| &v.name).collect();
-    for (path, expected) in bundle.sums.iter() {
-        if !volumes.contains(path) {
-            findings.extend(check_small(bundle.home(), path, *expected));
+    for (path, expected) in bundle.sums.iter().filter(|(path, _)| !volumes.contains(path)) {
+        findings.extend(check_small(bundle.home(), path, *expected));
+        // A second folder need not have the small files; those that it has may be run or read as well.
+        for other in bundle.folders.iter().skip(1) {
+            let found = check_small(other, path, *expected);
+            findings.extend(found.filter(|finding| !matches!(finding.what, What::Missing { .. })));
         }
     }
     for volume in &bundle.index.get().volumes {
-        let found =
-            bundle.folders.iter().find_map(|folder| volume.name.under(folder).symlink_metadata().ok());
         let path = volume.name.to_string();
-        findings.extend(match found {
-            None => Some(Finding::refuse(What::Missing { path })),
-            Some(facts) if !facts.is_file() => Some(irregular(path)),
-            Some(facts) if facts.len() != volume.bytes => {
-                Some(Finding::refuse(What::Size { path, expected: volume.bytes, got: facts.len() }))
-            }
-            Some(_) => None,
-        });
+        let mut found =
+            bundle.folders.iter().filter_map(|folder| volume.name.under(folder).symlink_metadata().ok());
+        if let Some(facts) = found.next().filter(|facts| facts.is_file() && facts.len() != volume.bytes) {
+            let path = path.clone();
+            findings.push(Finding::refuse(What::Size { path, expected: volume.bytes, got: facts.len() }));
+        }
+        if found.next().is_some() {
+            let detail = format!("{path} is in more than one folder; only the first was checked");
+            findings.push(Finding::warn(What::Unchecked { detail }));
+        }
+    }
+    let mut ways = BTreeSet::from(["grants", "licenses"]);
+    for (path, _) in bundle.sums.iter() {
+        ways.extend(path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at]));
     }
     for folder in &bundle.folders {
-        let mut walk = Walk { bundle, left: limits::FOLDER_FILES, findings: vec![] };
+        let mut walk = Walk { bundle, ways: &ways, left: limits::FOLDER_FILES, findings: vec![] };
         walk.folder(folder, "", 0);
         findings.extend(walk.findings);
     }
     findings
 }
 
-fn irregular(path: String) -> Finding {
-    Finding::refuse(What::Unreadable { path, why: "it is not an ordinary file".into() })
+/// The finding for a volume whose file could not be opened.
+pub(super) fn unopened(path: &str, error: &store::Error) -> Finding {
+    let path = path.to_owned();
+    Finding::refuse(match error {
+        store::Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => What::Missing { path },
+        store::Error::Io { source, .. } => What::Unreadable { path, why: source.to_string() },
+        store::Error::Malformed { why, .. } => What::Unreadable { path, why: why.clone() },
+        other => What::Unreadable { path, why: other.to_string() },
+    })
 }
 
 fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Finding> {
-    let file = path.under(home);
     let shown = path.to_string();
-    match file.symlink_metadata() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Some(Finding::refuse(What::Missing { path: shown }));
+    Some(Finding::refuse(match delivered::hash(home, path, limits::PLAIN_FILE_BYTES) {
+        Ok(got) if got == expected => return None,
+        Ok(got) => What::Changed { path: shown, expected, got },
+        Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            What::Missing { path: shown }
         }
-        Ok(facts) if !facts.is_file() => return Some(irregular(shown)),
-        _ => {}
-    }
-    match hash(&file) {
-        Ok(got) if got == expected => None,
-        Ok(got) => Some(Finding::refuse(What::Changed { path: shown, expected, got })),
-        Err(e) => Some(Finding::refuse(What::Unreadable { path: shown, why: e.to_string() })),
-    }
+        Err(fs::Error::Io { source, .. }) => What::Unreadable { path: shown, why: source.to_string() },
+        Err(fs::Error::TooLong { limit, .. }) => {
+            What::Unreadable { path: shown, why: format!("it has more than {limit} bytes") }
+        }
+        Err(_) => What::Unreadable { path: shown, why: IRREGULAR.to_owned() },
+    }))
 }
 
-/// The SHA-256 of a file of any size.
-fn hash(path: &Path) -> std::io::Result<Digest> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
+/// What is said of a link, a folder or a device in the place of a file.
+const IRREGULAR: &str = "it is not an ordinary file";
 
 struct Walk<'a> {
     bundle: &'a Authenticated,
+    /// Folders in which something that belongs may lie.
+    ways: &'a BTreeSet<&'a str>,
     left: usize,
     findings: Vec<Finding>,
 }
@@ -97,50 +111,63 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(e) => {
-                self.say(What::Unreadable { path: prefix.to_owned(), why: e.to_string() });
-                return;
-            }
+            Err(e) => return self.say(What::Unreadable { path: shown(prefix), why: e.to_string() }),
         };
         for entry in entries {
-            let Some(left) = self.left.checked_sub(1) else { return };
+            let Some(left) = self.left.checked_sub(1) else {
+                let detail = format!("more than {} files; the rest was not looked at", limits::FOLDER_FILES);
+                return self.say(What::Unchecked { detail });
+            };
             self.left = left;
-            let Ok(entry) = entry else { continue };
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-            if LITTER.contains(&name.as_str()) || name.starts_with("._") || name.starts_with(".Trash-") {
-                self.findings.push(Finding::warn(What::Extra { path }));
-                continue;
-            }
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && depth < 16 && self.leads_somewhere(&path) {
-                self.folder(&entry.path(), &path, depth + 1);
-            } else if is_folder || !self.belongs(&path) {
-                self.say(What::Extra { path: if is_folder { format!("{path}/") } else { path } });
+            match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
+                Ok((kind, entry)) => self.entry(&entry, kind, prefix, depth),
+                Err(e) => return self.say(What::Unreadable { path: shown(prefix), why: e.to_string() }),
             }
         }
     }
 
-    /// Whether a listed file, a grant or a licence may lie below the folder `path`.
-    fn leads_somewhere(&self, path: &str) -> bool {
-        let below = format!("{path}/");
-        matches!(path, "grants" | "licenses")
-            || self.bundle.sums.iter().any(|(listed, _)| listed.as_str().starts_with(&below))
+    fn entry(&mut self, entry: &DirEntry, kind: FileType, prefix: &str, depth: usize) {
+        let name = entry.file_name();
+        let path = match prefix {
+            "" => name.to_string_lossy().into_owned(),
+            _ => format!("{prefix}/{}", name.to_string_lossy()),
+        };
+        // A name that is no text belongs nowhere, whatever it looks like.
+        let Some(name) = name.to_str() else { return self.say(What::Extra { path: printable(&path, 600) }) };
+        let extra = |path: &str, mark: &str| What::Extra { path: format!("{}{mark}", shown(path)) };
+        if LITTER.contains(&name) || name.starts_with("._") || name.starts_with(".Trash-") {
+            self.findings.push(Finding::warn(extra(&path, "")));
+        } else if kind.is_dir() && self.ways.contains(path.as_str()) && depth < DEPTH {
+            self.folder(&entry.path(), &path, depth + 1);
+        } else if kind.is_dir() {
+            self.say(extra(&path, "/"));
+        } else if !self.belongs(&path) {
+            self.say(extra(&path, ""));
+        } else if !kind.is_file() && !self.listed(&path) {
+            self.say(What::Unreadable { path, why: IRREGULAR.to_owned() });
+        }
+    }
+
+    fn listed(&self, path: &str) -> bool {
+        path.parse::<EntryPath>().is_ok_and(|path| self.bundle.sums.contains(&path))
     }
 
     fn belongs(&self, path: &str) -> bool {
-        let listed = path.parse::<EntryPath>().is_ok_and(|path| self.bundle.sums.contains(&path));
-        let of = |folder: &str, suffix: &str| {
-            path.strip_prefix(folder).is_some_and(|name| !name.contains('/') && name.ends_with(suffix))
-        };
-        listed
+        self.listed(path)
             || path == SUMS
             || (!path.contains('/') && open::is_signature(path))
-            || of("grants/", ".age")
-            || of("licenses/", ".lic")
+            || path.strip_prefix("grants/").is_some_and(|name| GrantName::of_file(name).is_some())
+            || path.strip_prefix("licenses/").is_some_and(|name| {
+                !name.contains('/') && name.ends_with(".lic") && path.parse::<EntryPath>().is_ok()
+            })
     }
 
     fn say(&mut self, what: What) {
         self.findings.push(Finding::refuse(what));
     }
+}
+
+/// A path that was found, as it can be shown; the folder itself is a dot.
+fn shown(path: &str) -> String {
+    if path.is_empty() { ".".to_owned() } else { printable(path, 600) }
 }

@@ -14,8 +14,10 @@ use crate::bundle::tar;
 use crate::checked::small;
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, CHUNK_BYTES};
+use crate::oci::manifest::ManifestError;
 use crate::oci::{Manifest, media};
 use crate::ops::finding::{Finding, What};
+use crate::ops::verify::folder;
 use crate::plan::load::{Known, walk};
 use crate::plan::payload::blob_name;
 use crate::progress::{Event, Observer};
@@ -45,6 +47,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let mut content = Content::default();
     let mut bad = BTreeMap::new();
     let mut unopened = BTreeMap::new();
+    let mut unread = BTreeMap::new();
     let mut manifests = HashMap::new();
     for lane in outcomes {
         content.bytes += lane.chunks.good;
@@ -52,11 +55,16 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         content.findings.extend(lane.blobs.findings);
         manifests.extend(lane.blobs.manifests);
         bad.extend(lane.chunks.bad.into_iter().map(|chunk| (chunk, ())));
-        for (volume, from, to) in lane.unopened {
+        for (volume, from, to) in lane.reading.unopened {
             unopened.insert((volume, from), to);
         }
+        for (volume, error) in lane.reading.unread {
+            unread.entry(volume).or_insert(error);
+        }
     }
-    let damaged = damage(index, &bad, unopened);
+    let unread = unread.into_iter().map(|(volume, error)| folder::unopened(volumes.name(volume), &error));
+    let damaged: Vec<Finding> = unread.chain(damage(index, &bad, unopened)).collect();
+    // What could not be read leaves holes in the graph that say nothing new.
     let intact = damaged.is_empty();
     content.findings.splice(0..0, damaged);
     if intact {
@@ -100,7 +108,16 @@ fn divide(blobs: &[IndexBlob], payload: u64, lanes: usize) -> Vec<Part> {
 struct Lane {
     chunks: ChunksSeen,
     blobs: BlobsSeen,
+    reading: Reading,
+}
+
+/// What the reading end of a lane saw.
+#[derive(Default)]
+struct Reading {
+    /// Bytes of a volume that do not open under the release key: volume, first, one past the last.
     unopened: Vec<(usize, u64, u64)>,
+    /// Volumes whose files cannot be opened.
+    unread: Vec<(usize, store::Error)>,
 }
 
 #[derive(Default)]
@@ -137,9 +154,9 @@ fn run(index: &Index, volumes: &Volumes, part: &Part, observer: &dyn Observer) -
         let chunks = scope.spawn(move || hash_chunks(index, &raw_queue));
         let (first, last, from) = (part.first, part.last, part.from);
         let blobs = scope.spawn(move || hash_blobs(index, first..last, from, &plain_queue));
-        let unopened = read(volumes, part, &raw, &plain, observer);
+        let reading = read(volumes, part, &raw, &plain, observer);
         drop((raw, plain));
-        Lane { chunks: chunks.join().unwrap_or_default(), blobs: blobs.join().unwrap_or_default(), unopened }
+        Lane { chunks: chunks.join().unwrap_or_default(), blobs: blobs.join().unwrap_or_default(), reading }
     })
 }
 
@@ -150,12 +167,19 @@ fn read(
     raw: &SyncSender<Raw>,
     plain: &SyncSender<Plain>,
     observer: &dyn Observer,
-) -> Vec<(usize, u64, u64)> {
-    let mut unopened = Vec::new();
+) -> Reading {
+    let mut seen = Reading::default();
     let mut open: Option<(usize, Option<File>)> = None;
     for stretch in volumes.stretches(part.from, part.to) {
         if open.as_ref().is_none_or(|(volume, _)| *volume != stretch.volume) {
-            open = Some((stretch.volume, volumes.file(stretch.volume).ok().map(|(file, _)| file)));
+            let file = match volumes.file(stretch.volume) {
+                Ok((file, _)) => Some(file),
+                Err(error) => {
+                    seen.unread.push((stretch.volume, error));
+                    None
+                }
+            };
+            open = Some((stretch.volume, file));
         }
         let Some((_, Some(file))) = &open else {
             let _ = plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: None });
@@ -169,18 +193,18 @@ fn read(
         let opened = match whole.then(|| volumes.open_stretch(&stretch, file, bytes.to_vec())) {
             Some(Ok(pieces)) => Some(pieces),
             Some(Err(store::Error::Damaged { from, to, .. })) => {
-                unopened.push((stretch.volume, from, to));
+                seen.unopened.push((stretch.volume, from, to));
                 None
             }
             _ => {
-                unopened.push((stretch.volume, stretch.from, stretch.to));
+                seen.unopened.push((stretch.volume, stretch.from, stretch.to));
                 None
             }
         };
         if sent.is_err()
             || plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: opened }).is_err()
         {
-            return unopened;
+            return seen;
         }
     }
     // The last chunk of the lane, to its end.
@@ -200,7 +224,7 @@ fn read(
             }
         }
     }
-    unopened
+    seen
 }
 
 /// As much of a stretch as can be read; an unreadable sector ends it.
@@ -336,6 +360,23 @@ impl<'a> Blobs<'a> {
         self.lost = self.current().is_some_and(|blob| blob.offset < self.at);
     }
 
+    /// Takes in a manifest whose digest held.
+    fn manifest(&mut self, blob: &IndexBlob) {
+        let digest = blob.digest;
+        let parsed = if blob.size > limits::MANIFEST_BYTES {
+            Err(ManifestError::TooLarge)
+        } else {
+            Manifest::parse(&self.manifest, Some(&blob.media_type))
+        };
+        match parsed {
+            Ok((manifest, media_type)) => self.seen.manifests.push((digest, Known { media_type, manifest })),
+            Err(error) => {
+                let detail = error.to_string();
+                self.seen.findings.push(Finding::refuse(What::WrongManifest { digest, detail }));
+            }
+        }
+    }
+
     fn reset(&mut self) {
         self.next += 1;
         self.hasher = Hasher::new();
@@ -358,12 +399,8 @@ impl<'a> Blobs<'a> {
                 let got = std::mem::take(&mut self.hasher).finish();
                 if got == blob.digest {
                     self.seen.good += 1;
-                    if is_manifest(blob)
-                        && let Ok((manifest, media_type)) =
-                            Manifest::parse(&self.manifest, Some(&blob.media_type))
-                    {
-                        let digest = blob.digest;
-                        self.seen.manifests.push((digest, Known { media_type, manifest }));
+                    if is_manifest(blob) {
+                        self.manifest(blob);
                     }
                 } else {
                     self.seen.findings.push(Finding::refuse(What::WrongBlob { digest: blob.digest, got }));
