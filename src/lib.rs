@@ -29,7 +29,7 @@
 //! 3 ports     registry sources store sys             touch network, disk, clock, environment; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
 //! 1 formats   release bundle oci                     codecs over bytes; know no path, clock or network
-//! 0 words     digest path limits checked progress    values that every layer may use; and the crate `signing`
+//! 0 words     digest path limits checked progress text  values that every layer may use; and the crate `signing`
 //! ```
 //!
 //! To follow one delivery through the code: [`release::model`], [`ops::lock`], [`release::lock`], [`plan::payload`],
@@ -57,6 +57,7 @@ pub mod digest;
 pub mod limits;
 pub mod path;
 pub mod progress;
+pub mod text;
 
 // 1: formats. What the vendor declares, the images it names, the folder that carries them.
 pub mod release;
