@@ -11,8 +11,8 @@ mod cases {
     mod lock_registry;
     mod peers;
     mod program;
-    mod registry;
     mod readme;
+    mod registry;
     mod release;
     mod signing;
     mod spine;
