@@ -24,7 +24,6 @@ pub(crate) struct World {
     pub(crate) client: Arc<Client>,
     pub(crate) images: Vec<Named>,
     pub(crate) key: SecretKey,
-    pub(crate) vendor_identity: Identities,
     pub(crate) acme_identity: Identities,
     pub(crate) grantees: Vec<build::Grantee>,
 }
@@ -59,7 +58,7 @@ impl World {
         }
         fs::write(folder.path().join("release.yaml"), release).unwrap();
         let key = signing_key(folder.path(), "vendor");
-        let (vendor_identity, vendor_recipient) = recipient(folder.path(), "escrow");
+        let (_, vendor_recipient) = recipient(folder.path(), "escrow");
         let (acme_identity, acme_recipient) = recipient(folder.path(), "acme");
         let grantee = |name: &str, recipient| build::Grantee { name: name.parse().unwrap(), recipient };
         Self {
@@ -69,7 +68,6 @@ impl World {
             client: client(),
             images,
             key,
-            vendor_identity,
             acme_identity,
             grantees: vec![grantee("escrow", vendor_recipient), grantee("acme", acme_recipient)],
         }

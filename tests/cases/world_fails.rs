@@ -329,10 +329,8 @@ fn credentials_do_not_go_elsewhere() {
     for line in elsewhere.stats().lines {
         assert_eq!(line.authorization, None, "{} {}", line.method, line.path);
     }
-    for outcome in [&refused] {
-        let text = format!("{outcome:?}");
-        assert!(!text.contains("secret") && !text.contains("cm9ib3Q6c2VjcmV0"), "{text}");
-    }
+    let text = format!("{refused:?}");
+    assert!(!text.contains("secret") && !text.contains("cm9ib3Q6c2VjcmV0"), "{text}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Issuer {
                         return;
                     }
                     // A caller who hangs up is no fault of the issuer's.
-                    let _ = stream.and_then(|stream| answer(stream, &folder, &issued));
+                    let _ = stream.and_then(|stream| answer(&stream, &folder, &issued));
                 }
             }
         });
@@ -82,8 +82,8 @@ impl Drop for Issuer {
     }
 }
 
-fn answer(stream: TcpStream, folder: &Path, issued: &AtomicUsize) -> std::io::Result<()> {
-    let mut reader = BufReader::new(&stream);
+fn answer(stream: &TcpStream, folder: &Path, issued: &AtomicUsize) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut request = String::new();
     reader.read_line(&mut request)?;
     let mut known = false;
@@ -104,8 +104,9 @@ fn answer(stream: TcpStream, folder: &Path, issued: &AtomicUsize) -> std::io::Re
         let body = json!({"errors": [{"code": "UNAUTHORIZED", "message": details}]});
         ("401 Unauthorized", body.to_string())
     };
+    let mut stream = stream;
     write!(
-        &stream,
+        stream,
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
