@@ -57,6 +57,7 @@ pub mod digest;
 pub mod limits;
 pub mod path;
 pub mod progress;
+pub mod text;
 
 // 1: formats. What the vendor declares, the images it names, the folder that carries them.
 pub mod release;

@@ -132,6 +132,7 @@ fn remedy(what: &What) -> &'static str {
         What::Contradiction { .. }
         | What::NotOpened { .. }
         | What::WrongBlob { .. }
+        | What::WrongManifest { .. }
         | What::WrongTar { .. }
         | What::Graph { .. } => {
             "this was signed as it is, so copying again does not help: send this report to the vendor"
