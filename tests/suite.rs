@@ -13,6 +13,7 @@ mod cases {
     mod kills;
     mod lock;
     mod lock_registry;
+    mod medium;
     mod peers;
     mod program;
     mod readme;

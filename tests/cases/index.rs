@@ -86,7 +86,8 @@ fn a_signed_index_that_disagrees_with_the_signed_list_is_refused() {
     };
     let other_version =
         |text: String| text.replace("demo-1.2.0", "demo-9.2.0").replace("\"1.2.0\"", "\"9.2.0\"");
-    let edits: [(&str, fn(String) -> String); 2] =
+    type Edit = fn(String) -> String;
+    let edits: [(&str, Edit); 2] =
         [("the hash of a volume", other_hash), ("the version of the release", other_version)];
     for (reason, edit) in edits {
         let bundle = Forgery { edit, ..Forgery::small() }.write(&yard, reason, &[&yard.key]);

@@ -1,0 +1,180 @@
+//! What a medium can hold in place of a bundle's files: links, pipes, files nobody may read, parts in another folder; and any random
+//! change of any of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use super::forge::{Forgery, Yard, copy, noise, state, tags};
+
+const VOLUME_1: &str = "volumes/demo-1.2.0.0001.tar.age";
+const VOLUME_2: &str = "volumes/demo-1.2.0.0002.tar.age";
+
+/// Puts something else where `name` is.
+fn replace(bundle: &Path, name: &str, with: &str) {
+    let path = bundle.join(name);
+    let aside = bundle.with_extension("aside");
+    let _ = fs::remove_dir_all(&aside);
+    let _ = fs::remove_file(&aside);
+    fs::rename(&path, &aside).unwrap();
+    match with {
+        "link" => std::os::unix::fs::symlink(&aside, &path).unwrap(),
+        "folder" => fs::create_dir(&path).unwrap(),
+        "FIFO" => mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+        _ => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+    }
+}
+
+#[test]
+fn links_folders_and_pipes_are_no_files() {
+    let yard = Yard::new();
+    let good = Forgery::small().write(&yard, "good", &[&yard.key]);
+    let id = yard.key.public().id();
+    let (raw, ssh) = (format!("SHA256SUMS.{id}.sig"), format!("SHA256SUMS.{id}.sshsig"));
+    // What holds all the same: (by verify without an identity, by load).
+    let names = [
+        ("SHA256SUMS", [false, false]),
+        (raw.as_str(), [false, false]),
+        (ssh.as_str(), [false, false]),
+        ("bundle.json", [false, false]),
+        ("README.md", [false, true]),
+        (VOLUME_1, [false, false]),
+        (VOLUME_2, [false, false]),
+        ("volumes", [false, false]),
+        ("grants/acme.age", [false, false]),
+    ];
+    for (name, [keyless, load]) in names {
+        for with in ["link", "folder", "FIFO", "socket"] {
+            let bundle = yard.path("case");
+            copy(&good, &bundle);
+            replace(&bundle, name, with);
+            let before = state(&bundle);
+            let without = yard.verify_keyless(&bundle);
+            let deep = yard.verify(&bundle, &yard.judge());
+            let (loaded, registry) = yard.load(&bundle, &yard.judge());
+            let case = format!("{with} for {name}: {without:?} {deep:?} {loaded:?}");
+            assert_eq!(without.ok, keyless, "{case}");
+            assert!(!deep.ok, "{case}");
+            assert_eq!(loaded.ok, load, "{case}");
+            // An empty folder `volumes` holds nothing; otherwise the thing is named for what it is.
+            for seen in [&without, &deep] {
+                assert!(seen.text.contains(name), "{case}");
+                let irregular =
+                    seen.text.contains("not an ordinary file") || seen.text.contains("is not listed");
+                assert!(irregular || seen.text.contains("is missing"), "{case}");
+            }
+            assert_eq!(tags(&registry).is_empty(), !load, "{case}");
+            assert_eq!(state(&bundle), before, "{case}");
+            fs::remove_dir_all(&bundle).unwrap();
+        }
+    }
+}
+
+#[test]
+fn swapped_volumes_of_one_size_are_both_named() {
+    let yard = Yard::new();
+    let bundle = Forgery::small().write(&yard, "good", &[&yard.key]);
+    let [one, two, aside] = [VOLUME_1, VOLUME_2, "aside"].map(|name| bundle.join(name));
+    for (from, to) in [(&one, &aside), (&two, &one), (&aside, &two)] {
+        fs::rename(from, to).unwrap();
+    }
+    for seen in [yard.verify_keyless(&bundle), yard.verify(&bundle, &yard.judge())] {
+        let both = [VOLUME_1, VOLUME_2].map(|name| format!("{name} is damaged in chunk 0, bytes 0 to 131"));
+        assert!(!seen.ok && both.iter().all(|text| seen.text.contains(text)), "{seen:?}");
+    }
+    // Both open under the release key, so it is the blobs that show it.
+    let (seen, registry) = yard.load(&bundle, &yard.judge());
+    assert!(!seen.ok && seen.text.contains(&format!("{VOLUME_1} gave wrong bytes for sha256:")), "{seen:?}");
+    assert!(tags(&registry).is_empty());
+}
+
+#[test]
+fn a_second_folder_is_held_to_the_same_list() {
+    let yard = Yard::new();
+    let good = Forgery::small().write(&yard, "good", &[&yard.key]);
+    let second = yard.path("second");
+    fs::create_dir_all(second.join("volumes")).unwrap();
+    fs::rename(good.join(VOLUME_2), second.join(VOLUME_2)).unwrap();
+    let folders = [good, second.clone()];
+    let seen = yard.verify_many(&folders, &yard.judge());
+    assert!(seen.ok, "{seen:?}");
+    fs::write(second.join("README.md"), b"run this").unwrap();
+    let seen = yard.verify_many(&folders, &yard.judge());
+    assert!(!seen.ok && seen.text.contains("README.md is not the file that was signed"), "{seen:?}");
+    fs::remove_file(second.join("README.md")).unwrap();
+    fs::copy(folders[0].join(VOLUME_1), second.join(VOLUME_1)).unwrap();
+    let seen = yard.verify_many(&folders, &yard.judge());
+    assert!(seen.ok && seen.text.contains("is in more than one folder"), "{seen:?}");
+}
+
+/// Root may read everything, so the program is run as nobody.
+#[test]
+fn a_volume_that_may_not_be_read_is_a_finding() {
+    const NOBODY: u32 = 65534;
+    let yard = Yard::new();
+    let bundle = Forgery::small().write(&yard, "bundle", &[&yard.key]);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&bundle.join(VOLUME_2), 0o000);
+    mode(&yard.path("."), 0o755);
+    // The build folder may be where nobody may go.
+    let program = yard.path("program");
+    fs::copy(env!("CARGO_BIN_EXE_bundle"), &program).unwrap();
+    let run = |line: &str, somebody: bool| {
+        let mut command = Command::new(&program);
+        command.args(line.split(' ')).current_dir(yard.path(".")).env_clear().env("HOME", "/nonexistent");
+        if somebody && rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
+    };
+    assert!(run("trust init --key vendor.pub --threshold 1 --out trust.json", false).status.success());
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(yard.path("acme.key"), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    for line in ["verify bundle --trust trust.json", "verify bundle --trust trust.json --identity acme.key"] {
+        let output = run(line, true);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
+        assert!(text.contains(&format!("{VOLUME_2} cannot be read")), "{line}: {text}");
+    }
+}
+
+#[test]
+fn no_random_change_of_any_file_is_passed() {
+    let yard = Yard::new();
+    let bundle = Forgery::small().write(&yard, "good", &[&yard.key]);
+    let names: Vec<String> =
+        super::world::files(&bundle).into_keys().filter(|n| !n.starts_with("grants/")).collect();
+    let sums = fs::read(bundle.join("SHA256SUMS")).unwrap();
+    let random = noise(2_026, 300 * 32);
+    for (number, seed) in random.chunks(32).enumerate() {
+        let draw = |at: usize| u64::from_le_bytes(seed[at..at + 8].try_into().unwrap());
+        let below = |at: usize, end: usize| usize::try_from(draw(at) % end as u64).unwrap();
+        let name = &names[below(0, names.len())];
+        let path = bundle.join(name);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        match draw(8) % 4 {
+            0 => bad.truncate(below(16, good.len())),
+            1 => bad.insert(below(16, good.len()), seed[24]),
+            _ => bad[below(16, good.len())] ^= 1 << (seed[24] % 8),
+        }
+        let still =
+            name.ends_with(".sshsig") && signing::sshsig::check(&yard.key.public(), &sums, &bad).is_ok();
+        if bad == good || still {
+            continue;
+        }
+        fs::write(&path, &bad).unwrap();
+        let seen =
+            if number % 2 == 0 { yard.verify_keyless(&bundle) } else { yard.verify(&bundle, &yard.judge()) };
+        assert!(!seen.ok, "change {number} of {name} was passed: {seen:?}");
+        assert!(!seen.text.is_empty(), "change {number} of {name}");
+        fs::write(&path, &good).unwrap();
+    }
+    let seen = yard.verify(&bundle, &yard.judge());
+    assert!(seen.ok, "{seen:?}");
+}
