@@ -115,7 +115,16 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, wire: Arc<Wire>
     let mut call = Call { shared, parts, route, query, intake: Intake::new(body, &wire) };
 
     let outcome = match fault.as_ref().map(|fault| before(fault, &mut call)) {
-        Some(Before::Answer(reply)) => Ok(*reply),
+        Some(Before::Answer(reply)) => {
+            // An answer that overtakes its request can be lost with the connection: a server that means to be heard reads on for a while.
+            let mut left = HEARD_OUT;
+            while left > 0
+                && let Ok(Some(piece)) = call.intake.next().await
+            {
+                left = left.saturating_sub(piece.len());
+            }
+            Ok(*reply)
+        }
         Some(Before::Never) => std::future::pending().await,
         Some(Before::Wait(time)) => {
             tokio::time::sleep(time).await;
@@ -138,6 +147,9 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, wire: Arc<Wire>
     entry.status = reply.status().as_u16();
     Ok(if head { head_only(reply) } else { reply })
 }
+
+/// Bytes of a request that is refused at once which are read all the same.
+const HEARD_OUT: usize = 8 << 20;
 
 enum Before {
     Go,
