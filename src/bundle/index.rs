@@ -12,7 +12,7 @@ use crate::bundle::geometry::{Geometry, GeometryError};
 use crate::bundle::{canonical, tar};
 use crate::digest::{Blob, Digest, DigestError};
 use crate::limits;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Platform, Reference, media};
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
 use crate::text::{is_printable, printable};
@@ -220,8 +220,7 @@ impl Index {
         if self.blobs.len() > limits::INDEX_BLOBS || self.images.len() > limits::INDEX_ENTRIES {
             return contradiction("it lists more blobs or images than the format allows");
         }
-        let plain = |t: &str| t.len() <= 255 && t.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-        if let Some(blob) = self.blobs.iter().find(|b| !plain(&b.media_type)) {
+        if let Some(blob) = self.blobs.iter().find(|b| !media::is_plain(&b.media_type)) {
             return contradiction(format!("the media type of {} is no printable text", blob.digest));
         }
         Ok(())
