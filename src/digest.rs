@@ -203,6 +203,23 @@ fn shorten(text: &str) -> String {
     crate::text::printable(text, 80)
 }
 
+/// Digests as bare hex, as `sha256sum` prints them: `#[serde(with = "bare_hex")]`.
+pub mod bare_hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use super::Digest;
+
+    /// Writes 64 hex digits.
+    pub fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&digest.hex())
+    }
+
+    /// Reads 64 lower-case hex digits.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        Digest::from_hex(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

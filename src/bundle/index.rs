@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::geometry::{Geometry, GeometryError};
 use crate::bundle::{canonical, tar};
-use crate::digest::{Blob, Digest, DigestError};
+use crate::digest::{Blob, Digest, DigestError, bare_hex};
 use crate::limits;
-use crate::oci::{Platform, Reference, media};
+use crate::oci::media;
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
 use crate::text::{is_printable, printable};
+
+mod content;
+
+pub use content::{IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Root};
 
 /// The version of the format this program writes, and the highest it reads.
 pub const FORMAT: u64 = 1;
@@ -28,6 +32,12 @@ pub const READER: &str = "0.1.0";
 pub struct Index {
     /// Every blob of the payload, in payload order.
     pub blobs: Vec<IndexBlob>,
+    /// Every chart, in the order of the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<IndexChart>,
+    /// Plain files of the folder, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<IndexFile>,
     /// [`FORMAT`].
     pub format: u64,
     /// Every image, in the order of the release.
@@ -36,12 +46,21 @@ pub struct Index {
     pub kind: Kind,
     /// SHA-256 of the `release.lock` it was built from.
     pub lock: Digest,
+    /// Every model, in the order of the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<IndexModel>,
     /// The payload as a whole.
     pub payload: Payload,
     /// The first version of the program that reads this format.
     pub reader: semver::Version,
+    /// What refers to images; each after what it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<IndexReferrer>,
     /// What is delivered.
     pub release: Release,
+    /// Programs for the operator's machine, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<IndexTool>,
     /// The volume files, in payload order.
     pub volumes: Vec<Volume>,
 }
@@ -66,21 +85,6 @@ pub struct IndexBlob {
     pub offset: u64,
     /// How many bytes.
     pub size: u64,
-}
-
-/// One image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IndexImage {
-    /// Digest of its root manifest, which is among the blobs.
-    pub digest: Digest,
-    /// The digest its source had, when it was narrowed to fewer platforms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original_digest: Option<Digest>,
-    /// The platforms carried.
-    pub platforms: Vec<Platform>,
-    /// The name it is used by.
-    pub reference: Reference,
 }
 
 /// The payload as a whole.
@@ -121,7 +125,7 @@ pub struct Volume {
     /// Its path in the folder.
     pub name: EntryPath,
     /// SHA-256 of the file, bare hex.
-    #[serde(with = "hex_one")]
+    #[serde(with = "bare_hex")]
     pub sha256: Digest,
 }
 
@@ -191,16 +195,7 @@ impl Index {
         if blobs.len() != self.blobs.len() {
             return contradiction("a blob is listed twice");
         }
-        let mut references = HashSet::new();
-        for image in &self.images {
-            if !blobs.contains(&image.digest) {
-                return contradiction(format!("image {} is not among the blobs", image.reference));
-            }
-            if !references.insert(&image.reference) {
-                return contradiction(format!("image {} is listed twice", image.reference));
-            }
-        }
-        Ok(())
+        self.check_content(&blobs)
     }
 
     fn check_names(&self) -> Result<(), IndexError> {
@@ -217,8 +212,8 @@ impl Index {
         if self.release.vendor.len() > 200 || !self.release.vendor.chars().all(is_printable) {
             return contradiction("the vendor is no printable text");
         }
-        if self.blobs.len() > limits::INDEX_BLOBS || self.images.len() > limits::INDEX_ENTRIES {
-            return contradiction("it lists more blobs or images than the format allows");
+        if self.blobs.len() > limits::INDEX_BLOBS {
+            return contradiction("it lists more blobs than the format allows");
         }
         if let Some(blob) = self.blobs.iter().find(|b| !media::is_plain(&b.media_type)) {
             return contradiction(format!("the media type of {} is no printable text", blob.digest));
@@ -309,32 +304,18 @@ fn check_format(bytes: &[u8]) -> Result<(), IndexError> {
     Ok(())
 }
 
-fn parse_hex<E: serde::de::Error>(text: &str) -> Result<Digest, E> {
-    Digest::from_hex(text).map_err(|e: DigestError| E::custom(e))
-}
-
-mod hex_one {
-    use super::{Digest, parse_hex};
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(digest: &Digest, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&digest.hex())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Digest, D::Error> {
-        parse_hex(&String::deserialize(d)?)
-    }
-}
-
 mod hex_list {
-    use super::{Digest, parse_hex};
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use super::{Digest, DigestError};
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(digests: &[Digest], s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(digests.iter().map(Digest::hex))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Digest>, D::Error> {
-        Vec::<String>::deserialize(d)?.iter().map(|text| parse_hex(text)).collect()
+        Vec::<String>::deserialize(d)?
+            .iter()
+            .map(|text| Digest::from_hex(text).map_err(|e: DigestError| D::Error::custom(e)))
+            .collect()
     }
 }

@@ -7,6 +7,7 @@ pub mod canonical;
 pub mod geometry;
 pub mod grant;
 pub mod index;
+pub mod plain;
 pub mod seal;
 pub mod sums;
 pub mod tar;

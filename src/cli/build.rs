@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::bundle::counted;
 use super::registry::{self, RegistryArgs};
 use super::secrets::Passphrases;
 use super::ui::Page;
@@ -120,7 +121,19 @@ fn draw(page: &mut Page, report: &Report) {
         ("folder", report.folder.display().to_string()),
         (
             "content",
-            format!("{} images, {} blobs, {}", report.images, report.blobs, ByteSize(report.payload_bytes)),
+            format!(
+                "{}, {}",
+                counted(&[
+                    (report.images, "image"),
+                    (report.referrers, "referrer"),
+                    (report.charts, "chart"),
+                    (report.models, "model"),
+                    (report.files, "file"),
+                    (report.tools, "tool"),
+                    (report.blobs, "blob"),
+                ]),
+                ByteSize(report.payload_bytes)
+            ),
         ),
         ("volumes", format!("{}, {seal}, {}", report.volumes, ByteSize(report.volume_bytes))),
     ];

@@ -141,3 +141,14 @@ fn remedy(what: &What) -> &'static str {
         What::Unchecked { .. } => "what could not be checked is not proved; mend that, and check again",
     }
 }
+
+/// `2 images, 1 chart`: what there is of each, nothing left out but what there is none of; images always.
+pub(super) fn counted(all: &[(usize, &str)]) -> String {
+    let parts: Vec<String> = all
+        .iter()
+        .enumerate()
+        .filter(|(place, (count, _))| *place == 0 || *count > 0)
+        .map(|(_, (count, what))| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    parts.join(", ")
+}

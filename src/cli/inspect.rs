@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::bundle::{Folders, advise, draw_findings};
+use super::bundle::{Folders, advise, counted, draw_findings};
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
@@ -58,9 +58,16 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
         (
             "content",
             format!(
-                "{} images, {} blobs, {}",
-                report.images.len(),
-                report.blobs,
+                "{}, {}",
+                counted(&[
+                    (report.images.len(), "image"),
+                    (report.referrers.len(), "referrer"),
+                    (report.charts.len(), "chart"),
+                    (report.models.len(), "model"),
+                    (report.files.len(), "file"),
+                    (report.tools.len(), "tool"),
+                    (report.blobs, "blob"),
+                ]),
                 ByteSize(report.payload.bytes)
             ),
         ),
@@ -73,14 +80,38 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
     }
     page.rows(&rows);
     draw_findings(page, &report.findings);
-    page.gap();
-    let images: Vec<Vec<String>> = report
-        .images
-        .iter()
-        .map(|image| {
-            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-            vec![image.reference.to_string(), image.digest.short(), platforms.join(" ")]
-        })
-        .collect();
-    page.table(&["image", "digest", "platforms"], &images);
+    let images = report.images.iter().map(|image| {
+        let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+        vec![image.reference.to_string(), image.digest.short(), platforms.join(" ")]
+    });
+    table(page, &["image", "digest", "platforms"], images);
+    let referrers = report.referrers.iter().map(|referrer| {
+        let kind = referrer.artifact_type.clone().unwrap_or_default();
+        vec![referrer.to_string(), referrer.subject.short(), kind]
+    });
+    table(page, &["with an image", "about", "kind"], referrers);
+    let charts = report.charts.iter().map(|chart| {
+        let goes = [&chart.release, &chart.namespace].into_iter().flatten().cloned().collect::<Vec<_>>();
+        vec![format!("{} {}", chart.name, chart.version), chart.digest.short(), goes.join(" in ")]
+    });
+    table(page, &["chart", "digest", "release"], charts);
+    let models = report.models.iter().map(|model| {
+        let notice = model.notice.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![format!("{} {}", model.name, model.version), model.digest.short(), notice]
+    });
+    table(page, &["model", "digest", "notice"], models);
+    let size = |bytes: u64| ByteSize(bytes).to_string();
+    let files = report.files.iter().map(|file| vec![file.path.to_string(), size(file.bytes)]);
+    table(page, &["file", "size"], files);
+    let tools = report.tools.iter().map(|t| vec![t.path.to_string(), size(t.bytes), t.platform.to_string()]);
+    table(page, &["tool", "size", "platform"], tools);
+}
+
+/// A table of its own; none when it would be empty.
+fn table(page: &mut Page, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows.collect();
+    if !rows.is_empty() {
+        page.gap();
+        page.table(head, &rows);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
+use super::bundle::{Folders, Opener, Trusted, advise, counted, draw_findings};
 use super::registry::RegistryArgs;
 use super::ui::{Page, Voice};
 use super::{Exit, Failure, Ui, Verb};
@@ -14,11 +14,11 @@ use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::oci::Reference;
 use crate::ops::finding::refused;
-use crate::ops::load::{self, ImageState, Mode, Report};
+use crate::ops::load::{self, Delivery, Mode, Report, State};
 use crate::plan::mapping::Mapping;
 use crate::sys::{clock, fs, state};
 
-/// Load every image of a bundle into a registry, byte for byte.
+/// Load every image, chart and model of a bundle into a registry, byte for byte, with the signatures that go with them.
 ///
 /// Checks the signatures first, asks what is there, and sends only what is not; each blob's digest is checked on the way. Reads the
 /// medium once and writes nothing on it. Stopped at any moment, the same command goes on.
@@ -39,7 +39,7 @@ pub(super) struct Load {
     /// Fold paths into one name (a/b becomes a-b), for registries with shallow paths.
     #[arg(long)]
     flatten: bool,
-    /// Write where each image went to this file, as JSON.
+    /// Write where everything went to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// Ask what is there, say what would be sent, and stop.
@@ -72,7 +72,7 @@ impl Verb for Load {
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
         let report = load::load(&request, &client, observer.as_ref())?;
-        if let Some(path) = self.mapping.as_ref().filter(|_| !report.images.is_empty()) {
+        if let Some(path) = self.mapping.as_ref().filter(|_| report.items().next().is_some()) {
             fs::write(path, went(&report).as_bytes(), fs::PUBLIC)?;
         }
         ui.answer(&report, |page| draw(page, &report, &self.registry));
@@ -89,21 +89,21 @@ impl Verb for Load {
 }
 
 impl Load {
-    /// The exit code, with a word on images that failed.
+    /// The exit code, with a word on what failed.
     fn judge(&self, ui: &Ui, report: &Report) -> Exit {
         if report.ok {
             return Exit::Done;
         }
-        let failed = report.images.iter().filter(|image| image.state == ImageState::Failed);
+        let mut failed = report.items().filter(|item| item.state == State::Failed);
         if ui.voice() == Voice::Quiet {
-            for image in failed.clone() {
-                ui.refuse(&format!("{}: {}", image.to, image.why.as_deref().unwrap_or("failed")));
+            for item in failed.clone() {
+                ui.refuse(&format!("{}: {}", item.to, item.why.as_deref().unwrap_or("failed")));
             }
         }
         if refused(&report.findings) {
             return Exit::Refused;
         }
-        if failed.clone().any(|image| image.damaged) {
+        if failed.any(|item| item.damaged) {
             ui.hint("bundle verify names what is damaged; copy that again, then run the same command: it sends only what is missing");
             return Exit::Refused;
         }
@@ -115,19 +115,30 @@ impl Load {
     }
 }
 
-/// Where each image went.
+/// Where everything went.
 fn went(report: &Report) -> String {
     #[derive(Serialize)]
-    struct Went<'a> {
-        from: &'a Reference,
+    struct One<'a> {
+        from: &'a str,
         to: &'a Reference,
         digest: &'a Digest,
     }
-    let all: Vec<Went<'_>> = report
-        .images
-        .iter()
-        .map(|image| Went { from: &image.from, to: &image.to, digest: &image.digest })
-        .collect();
+    #[derive(Serialize)]
+    struct Went<'a> {
+        images: Vec<One<'a>>,
+        referrers: Vec<One<'a>>,
+        charts: Vec<One<'a>>,
+        models: Vec<One<'a>>,
+    }
+    fn list(all: &[Delivery]) -> Vec<One<'_>> {
+        all.iter().map(|item| One { from: &item.from, to: &item.to, digest: &item.digest }).collect()
+    }
+    let all = Went {
+        images: list(&report.images),
+        referrers: list(&report.referrers),
+        charts: list(&report.charts),
+        models: list(&report.models),
+    };
     let mut text = serde_json::to_string_pretty(&all).unwrap_or_default();
     text.push('\n');
     text
@@ -141,26 +152,22 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
     };
     page.title(&format!("{name} -> {registry}"));
     draw_findings(page, &report.findings);
-    if report.images.is_empty() {
+    if report.items().next().is_none() {
         page.painted(&format!("{}: nothing was sent", paint.red("REFUSED")));
         return;
     }
-    let images: Vec<Vec<String>> = report
-        .images
-        .iter()
-        .map(|image| {
-            let state = match image.state {
-                ImageState::Planned => "would load",
-                ImageState::Present => "was there",
-                ImageState::Loaded => "loaded",
-                ImageState::Failed => "FAILED",
-            };
-            vec![state.to_owned(), image.to.to_string(), image.digest.short()]
-        })
-        .collect();
-    page.table(&["", "image", "digest"], &images);
-    for image in report.images.iter().filter(|image| image.state == ImageState::Failed) {
-        page.labelled(&paint.red("failed"), &format!("{}: {}", image.to, image.why.as_deref().unwrap_or("")));
+    for (what, list) in [
+        ("image", &report.images),
+        ("with an image", &report.referrers),
+        ("chart", &report.charts),
+        ("model", &report.models),
+    ] {
+        if !list.is_empty() {
+            page.table(&["", what, "digest"], &list.iter().map(row).collect::<Vec<_>>());
+        }
+    }
+    for item in report.items().filter(|item| item.state == State::Failed) {
+        page.labelled(&paint.red("failed"), &format!("{}: {}", item.to, item.why.as_deref().unwrap_or("")));
     }
     let counts = &report.blobs;
     if report.dry_run {
@@ -179,10 +186,26 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
         counts.present
     );
     page.line(&sent);
-    let failed = report.images.iter().filter(|image| image.state == ImageState::Failed).count();
+    let all = counted(&[
+        (report.images.len(), "image"),
+        (report.referrers.len(), "referrer"),
+        (report.charts.len(), "chart"),
+        (report.models.len(), "model"),
+    ]);
+    let failed = report.items().filter(|item| item.state == State::Failed).count();
     page.painted(&if report.ok {
-        format!("{}: {} images are in the registry, byte for byte", paint.green("OK"), report.images.len())
+        format!("{}: {all} are in the registry, byte for byte", paint.green("OK"))
     } else {
-        format!("{}: {failed} of {} images", paint.red("FAILED"), report.images.len())
+        format!("{}: {failed} of {}", paint.red("FAILED"), report.items().count())
     });
+}
+
+fn row(item: &Delivery) -> Vec<String> {
+    let state = match item.state {
+        State::Planned => "would load",
+        State::Present => "was there",
+        State::Loaded => "loaded",
+        State::Failed => "FAILED",
+    };
+    vec![state.to_owned(), item.to.to_string(), item.digest.short()]
 }

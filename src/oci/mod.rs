@@ -4,6 +4,8 @@
 //! walk them (image-spec manifest.md, image-index.md; Docker image manifest v2 schema 2).
 
 pub mod config;
+pub mod cosign;
+mod local;
 pub mod manifest;
 pub mod media;
 pub mod narrow;
@@ -11,6 +13,7 @@ pub mod platform;
 pub mod reference;
 
 pub use config::Config;
+pub use local::LocalName;
 pub use manifest::{Descriptor, Manifest};
 pub use platform::Platform;
 pub use reference::{Pointer, Reference, Repository};

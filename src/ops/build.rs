@@ -21,7 +21,7 @@ use crate::oci::Reference;
 use crate::ops::grant::GrantName;
 use crate::plan::payload::{self, Payload, PayloadError};
 use crate::progress::{Event, Observer};
-use crate::release::lock::{self, Lock, Seal};
+use crate::release::lock::{self, Lock, Of, Seal};
 use crate::release::{Origin, OriginError};
 use crate::sources::{self, Images};
 use crate::store;
@@ -30,6 +30,7 @@ use crate::sys::fs;
 mod fill;
 mod finish;
 mod journal;
+mod plain;
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -81,6 +82,16 @@ pub struct Report {
     pub seal: Seal,
     /// Images carried.
     pub images: usize,
+    /// Signatures, SBOMs and the like that go with images.
+    pub referrers: usize,
+    /// Charts carried.
+    pub charts: usize,
+    /// Models carried.
+    pub models: usize,
+    /// Plain files.
+    pub files: usize,
+    /// Programs for the operator's machine.
+    pub tools: usize,
     /// Blobs carried, each once.
     pub blobs: usize,
     /// Bytes of payload.
@@ -172,10 +183,10 @@ pub enum Error {
         free: u64,
     },
     /// A source cannot be opened.
-    #[error("{image}: {source}")]
+    #[error("{what}: {source}")]
     Source {
-        /// Which image.
-        image: String,
+        /// Of which image, chart, model or file.
+        what: String,
         /// Why.
         source: Box<sources::Error>,
     },
@@ -240,7 +251,9 @@ where
     } else {
         plan.check_room(request.out, &work)?;
         let sources = plan.open_sources(request.file, registry)?;
-        let filling = fill::Filling { plan: &plan, work: &work, sources: &sources, observer };
+        let graphs: Vec<_> = plan.lock.graphs().collect();
+        let filling =
+            fill::Filling { plan: &plan, work: &work, graphs: &graphs, sources: &sources, observer };
         report.resumed_bytes = filling.resumed_bytes()?;
         observer.event(Event::Begin {
             verb: "build",
@@ -307,6 +320,11 @@ impl Plan {
             dry_run: request.mode == Mode::DryRun,
             seal: self.lock.seal,
             images: self.lock.images.len(),
+            referrers: self.lock.images.iter().map(|image| image.referrers.len()).sum(),
+            charts: self.lock.charts.len(),
+            models: self.lock.models.len(),
+            files: self.lock.files.len(),
+            tools: self.lock.tools.len(),
             blobs: self.payload.blobs.len(),
             payload_bytes: self.payload.bytes,
             volumes: self.shape.volumes(),
@@ -318,9 +336,11 @@ impl Plan {
         }
     }
 
-    /// The index, sums, grants and texts beside the volumes stay far below this.
+    /// The index, sums, grants and texts beside the volumes stay far below this, and files and tools have their sizes.
     fn small_files(&self) -> u64 {
-        (1 << 20) + 512 * self.payload.blobs.len() as u64 + self.lock_bytes.len() as u64
+        let files = self.lock.files.iter().map(|file| file.size);
+        let plain: u64 = files.chain(self.lock.tools.iter().map(|tool| tool.size)).sum();
+        (1 << 20) + 512 * self.payload.blobs.len() as u64 + self.lock_bytes.len() as u64 + plain
     }
 
     fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {
@@ -336,27 +356,26 @@ impl Plan {
         Ok(())
     }
 
-    /// The source of each image, in the order of the lock.
+    /// The source of each image, chart and model, by the numbers that graphs name.
     fn open_sources<R>(&self, file: &Path, registry: R) -> Result<Vec<Arc<dyn Images>>, Error>
     where
         R: Fn(&Reference) -> Arc<dyn Images>,
     {
         let sources = sources::Sources::new(file.parent().unwrap_or(Path::new("")), registry);
-        self.lock
-            .images
-            .iter()
-            .map(|image| {
-                let fault =
-                    |source| Error::Source { image: image.reference.to_string(), source: Box::new(source) };
-                let from = image
-                    .from
-                    .as_deref()
-                    .map(str::parse::<Origin>)
-                    .transpose()
-                    .map_err(|error| Error::From { image: image.reference.to_string(), source: error })?;
-                Ok(sources.open(&image.reference, from.as_ref()).map_err(fault)?.images)
-            })
-            .collect()
+        let open = |graph: &lock::Graph<'_>| {
+            let what = || graph.of.to_string();
+            let opened = match graph.of {
+                Of::Referrer(..) => return None,
+                Of::Image(image) => match image.from.as_deref().map(str::parse::<Origin>).transpose() {
+                    Ok(from) => sources.open(&image.reference, from.as_ref()).map(|opened| opened.images),
+                    Err(source) => return Some(Err(Error::From { image: what(), source })),
+                },
+                Of::Chart(chart) => sources.open_chart(chart),
+                Of::Model(model) => sources.open_model(model),
+            };
+            Some(opened.map_err(|source| Error::Source { what: what(), source: Box::new(source) }))
+        };
+        self.lock.graphs().filter_map(|graph| open(&graph)).collect()
     }
 
     fn volume_names(&self) -> Result<Vec<crate::path::EntryPath>, Error> {

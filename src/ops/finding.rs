@@ -108,10 +108,10 @@ pub enum What {
         /// Payload byte from which on it differs.
         offset: u64,
     },
-    /// An image is not whole.
+    /// An image, chart or model, or what refers to one, is not whole.
     Graph {
-        /// Its reference.
-        image: String,
+        /// As it is called.
+        root: String,
         /// What is missing.
         detail: String,
     },
@@ -207,7 +207,7 @@ impl fmt::Display for What {
             Self::WrongTar { offset } => {
                 write!(f, "the payload is not the tar that bundle.json describes, from byte {offset}")
             }
-            Self::Graph { image, detail } => write!(f, "image {image} is not whole: {detail}"),
+            Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
             Self::Downgrade { installed, version } => {
                 write!(f, "version {version} is older than {installed}, which was loaded before")
             }

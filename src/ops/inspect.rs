@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
-use crate::bundle::index::{Index, Payload, Release};
-use crate::digest::Digest;
-use crate::oci::{Platform, Reference};
+use crate::bundle::index::{
+    Index, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Payload, Release,
+};
 use crate::ops::finding::Finding;
 use crate::ops::open::{self, Error};
 
@@ -33,27 +33,23 @@ pub struct Report {
     /// Blobs, each counted once.
     pub blobs: usize,
     /// The images.
-    pub images: Vec<Image>,
+    pub images: Vec<IndexImage>,
+    /// What refers to them: signatures, SBOMs.
+    pub referrers: Vec<IndexReferrer>,
+    /// The charts.
+    pub charts: Vec<IndexChart>,
+    /// The models.
+    pub models: Vec<IndexModel>,
+    /// Plain files.
+    pub files: Vec<IndexFile>,
+    /// Programs for the operator's machine.
+    pub tools: Vec<IndexTool>,
     /// Whose signatures are there; whether they hold is another matter.
     pub signatures: Vec<KeyId>,
     /// The grants that are there.
     pub grants: Vec<String>,
     /// The licences that are there.
     pub licenses: Vec<String>,
-}
-
-/// One image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Image {
-    /// Its reference.
-    pub reference: Reference,
-    /// Digest of its root manifest.
-    pub digest: Digest,
-    /// The digest its source had, when it was narrowed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub original_digest: Option<Digest>,
-    /// The platforms carried.
-    pub platforms: Vec<Platform>,
 }
 
 /// Tells what is in the bundle in `folders`; with `policy`, whether that is vouched for (`now` as in `verify`).
@@ -69,7 +65,8 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
             (findings, authenticated.is_some())
         }
     };
-    let Index { images, release, payload, volumes, blobs, format, .. } = index;
+    let Index { images, referrers, charts, models, files, tools, .. } = index;
+    let Index { release, payload, volumes, blobs, format, .. } = index;
     Ok(Report {
         authenticated,
         findings,
@@ -79,15 +76,12 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         volume_bytes: volumes.iter().map(|volume| volume.bytes).sum(),
         volumes: volumes.len(),
         blobs: blobs.len(),
-        images: images
-            .into_iter()
-            .map(|image| Image {
-                reference: image.reference,
-                digest: image.digest,
-                original_digest: image.original_digest,
-                platforms: image.platforms,
-            })
-            .collect(),
+        images,
+        referrers,
+        charts,
+        models,
+        files,
+        tools,
         signatures,
         grants: names(&home.join("grants"), "age"),
         licenses: names(&home.join("licenses"), "lic"),

@@ -63,7 +63,7 @@ where
     if !problems.is_empty() {
         return Err(Error::NotCarried(problems));
     }
-    if release.images.is_empty() {
+    if release.images.is_empty() && release.charts.is_empty() && release.models.is_empty() {
         return Err(Error::Nothing { file: file.clone() });
     }
     let path = lock_path(file);
@@ -89,6 +89,10 @@ where
         seal: release.seal,
         volume_size: release.volume_size.value,
         images: resolved.into_iter().map(|resolved| resolved.image).collect(),
+        charts: Vec::new(),
+        models: Vec::new(),
+        files: Vec::new(),
+        tools: Vec::new(),
     };
     lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;
     let mut report = Report::new(path, &lock, previous.as_ref(), findings);

@@ -253,14 +253,15 @@ impl Authenticated {
         self.folders.first().map_or(Path::new("."), PathBuf::as_path)
     }
 
-    /// What the signed index and the signed list say of the volumes must be the same.
+    /// What the signed index and the signed list say of volumes, files and tools must be the same.
     #[must_use]
     pub fn contradictions(&self) -> Vec<Finding> {
-        let volumes = &self.index.get().volumes;
+        let index = self.index.get();
+        let volumes = index.volumes.iter().map(|volume| (&volume.name, volume.sha256));
         volumes
-            .iter()
-            .filter(|volume| self.sums.get(&volume.name) != Some(&volume.sha256))
-            .map(|volume| Finding::refuse(What::Contradiction { path: volume.name.to_string() }))
+            .chain(index.plain().map(|(path, _, sha256)| (path, sha256)))
+            .filter(|(path, sha256)| self.sums.get(path) != Some(sha256))
+            .map(|(path, _)| Finding::refuse(What::Contradiction { path: path.to_string() }))
             .collect()
     }
 }

@@ -1,14 +1,14 @@
 //! What a load does, decided before it begins.
 //!
-//! Facts: the index, the manifests (read from the bundle), the mapping, and which roots the registry already has. Out comes, for each
-//! blob in payload order, the repositories it must be in, and for each repository its manifests, children first.
+//! Facts: the index, the manifests (read from the bundle), and what of it the registry lacks, already placed. Out comes, for each
+//! blob in payload order, the repositories it must be in, and for each thing its manifests, children first.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::bundle::index::Index;
 use crate::digest::{Blob, Digest};
-use crate::oci::{Manifest, Pointer, Reference, Repository};
-use crate::plan::mapping::Mapped;
+use crate::oci::{Manifest, Repository};
+use crate::plan::placing::Placed;
 
 /// A manifest of the bundle, read and parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Known {
 pub struct LoadPlan {
     /// Blobs to be put, in payload order, each with the repositories that need it.
     pub blobs: Vec<(Blob, Vec<Repository>)>,
-    /// Images to be put.
-    pub images: Vec<PutImage>,
+    /// What to put then.
+    pub items: Vec<Put>,
 }
 
 /// One manifest to put.
@@ -39,17 +39,15 @@ pub struct PutManifest {
     pub needs: Vec<Digest>,
 }
 
-/// One image to put: its root is put under its name last.
+/// One thing to put: its root is put under its name last, after what refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PutImage {
-    /// As the vendor names it.
-    pub from: Reference,
-    /// As it is named in the registry.
-    pub to: Reference,
-    /// Its root manifest.
-    pub root: Digest,
+pub struct Put {
+    /// What, and where.
+    pub placed: Placed,
     /// All its manifests, children first, the root last.
     pub manifests: Vec<PutManifest>,
+    /// The same for each of its referrers.
+    pub referrers: Vec<Vec<PutManifest>>,
 }
 
 /// A graph that is not whole.
@@ -135,38 +133,43 @@ impl Walk<'_> {
     }
 }
 
-/// Plans a load of `images` (those whose root the registry lacks) of `index`.
+/// Plans a load of `missing` (what the registry lacks) of `index`.
 pub fn plan(
     index: &Index,
-    images: &[(Mapped, Digest)],
+    missing: Vec<Placed>,
     manifests: &HashMap<Digest, Known>,
 ) -> Result<LoadPlan, GraphError> {
     let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
     let mut places = HashMap::<Digest, BTreeSet<Repository>>::new();
-    let mut plan = LoadPlan::default();
-    for (mapped, root) in images {
-        let (order, blobs) = walk(*root, manifests, &sizes)?;
-        let repository = mapped.to.repository();
+    let mut put = |root: Digest, repository: &Repository| {
+        let (order, blobs) = walk(root, manifests, &sizes)?;
         for blob in blobs {
             places.entry(blob.digest).or_default().insert(repository.clone());
         }
-        let manifests = order
-            .into_iter()
-            .filter_map(|digest| {
-                let known = manifests.get(&digest)?;
-                let needs = known.manifest.pointers().map(|p| p.digest).collect();
-                Some(PutManifest { digest, media_type: known.media_type.clone(), needs })
-            })
-            .collect();
-        let (from, to) = (mapped.from.clone(), mapped.to.clone());
-        plan.images.push(PutImage { from, to, root: *root, manifests });
+        let manifest = |digest: Digest| {
+            let known = manifests.get(&digest)?;
+            let needs = known.manifest.pointers().map(|p| p.digest).collect();
+            Some(PutManifest { digest, media_type: known.media_type.clone(), needs })
+        };
+        Ok(order.into_iter().filter_map(manifest).collect())
+    };
+    let mut items = Vec::with_capacity(missing.len());
+    for placed in missing {
+        let repository = placed.to.repository();
+        let manifests = put(placed.root, repository)?;
+        let referrers = placed
+            .referrers
+            .iter()
+            .map(|referrer| put(referrer.listed.digest, repository))
+            .collect::<Result<_, _>>()?;
+        items.push(Put { placed, manifests, referrers });
     }
-    plan.blobs = index
+    let blobs = index
         .blobs
         .iter()
         .filter_map(|b| places.remove(&b.digest).map(|r| (b.blob(), r.into_iter().collect())))
         .collect();
-    Ok(plan)
+    Ok(LoadPlan { blobs, items })
 }
 
 impl LoadPlan {
@@ -174,14 +177,6 @@ impl LoadPlan {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.blobs.iter().map(|(blob, _)| blob.size).sum()
-    }
-}
-
-impl PutImage {
-    /// The name its root is put under: the tag, or its own digest when the reference has none.
-    #[must_use]
-    pub fn pointer(&self) -> Pointer {
-        self.to.tag().map_or(Pointer::Digest(self.root), |tag| Pointer::Tag(tag.to_owned()))
     }
 }
 

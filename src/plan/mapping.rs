@@ -1,13 +1,10 @@
-//! Where each reference goes in the customer's registry.
+//! Where each name goes in the customer's registry.
 //!
 //! 06-release: `docker.io/incidentfox/agent:v1` becomes `HOST/PREFIX/incidentfox/agent:v1`; `--map FROM=TO` rules move parts of
 //! the tree, `--flatten` folds a path into one name for registries with shallow paths.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use crate::oci::{Reference, Repository, reference::ReferenceError};
+use crate::oci::reference::ReferenceError;
+use crate::oci::{LocalName, Reference, Repository};
 
 /// How references are moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,15 +13,6 @@ pub struct Mapping {
     prefix: Option<String>,
     rules: Vec<(String, String)>,
     flatten: bool,
-}
-
-/// One reference and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mapped {
-    /// As the vendor names it.
-    pub from: Reference,
-    /// As it is named in the customer's registry.
-    pub to: Reference,
 }
 
 /// A mapping that cannot be.
@@ -86,17 +74,29 @@ impl Mapping {
     /// Where `reference` goes.
     pub fn map(&self, reference: &Reference) -> Result<Reference, MappingError> {
         let full = reference.repository().to_string();
+        self.repository(&[&full, reference.repository().path()])
+            .and_then(|repository| Reference::new(repository, reference.tag(), reference.digest()))
+            .map_err(|source| MappingError::Name { from: reference.to_string(), source })
+    }
+
+    /// Where a chart or a model goes.
+    pub fn map_local(&self, name: &LocalName) -> Result<Reference, MappingError> {
+        self.repository(&[name.path()])
+            .and_then(|repository| name.within(repository))
+            .map_err(|source| MappingError::Name { from: name.to_string(), source })
+    }
+
+    /// The repository for what goes by `names`, of which rules may name any; the last one is its path below a registry.
+    fn repository(&self, names: &[&str]) -> Result<Repository, ReferenceError> {
         let moved = self.rules.iter().find_map(|(from, to)| {
-            let rest = full
-                .strip_prefix(from.as_str())
-                .or_else(|| reference.repository().path().strip_prefix(from.as_str()))?;
+            let rest = names.iter().find_map(|name| name.strip_prefix(from.as_str()))?;
             match rest.strip_prefix('/') {
                 Some(rest) if to.is_empty() => Some(rest.to_owned()),
                 Some(rest) => Some(format!("{to}/{rest}")),
                 None => rest.is_empty().then(|| to.clone()),
             }
         });
-        let mut path = moved.unwrap_or_else(|| reference.repository().path().to_owned());
+        let mut path = moved.unwrap_or_else(|| names.last().copied().unwrap_or_default().to_owned());
         if self.flatten {
             path = path.replace('/', "-");
         }
@@ -104,29 +104,6 @@ impl Mapping {
             path = format!("{prefix}/{path}");
         }
         Repository::new(&self.registry, &path)
-            .and_then(|repository| Reference::new(repository, reference.tag(), reference.digest()))
-            .map_err(|source| MappingError::Name { from: reference.to_string(), source })
-    }
-
-    /// Maps all of `references`; two that would get the same name are refused.
-    pub fn map_all<'a>(
-        &self,
-        references: impl IntoIterator<Item = &'a Reference>,
-    ) -> Result<Vec<Mapped>, MappingError> {
-        let mut taken = BTreeMap::<String, Reference>::new();
-        let mut mapped = Vec::new();
-        for from in references {
-            let to = self.map(from)?;
-            if let Some(first) = taken.insert(to.to_string(), from.clone()) {
-                return Err(MappingError::Clash {
-                    first: first.to_string(),
-                    second: from.to_string(),
-                    to: to.to_string(),
-                });
-            }
-            mapped.push(Mapped { from: from.clone(), to });
-        }
-        Ok(mapped)
     }
 }
 
@@ -153,10 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clash_is_refused() {
-        let mapping = Mapping::new("h.io", &[], false).unwrap();
-        let references = ["docker.io/a/b:1".parse().unwrap(), "ghcr.io/a/b:1".parse().unwrap()];
-        assert!(matches!(mapping.map_all(&references), Err(MappingError::Clash { .. })));
+    fn charts_and_models_go_below_the_prefix() {
+        let chart = LocalName::chart("redis", "1.2.0+b5").unwrap();
+        for (destination, rule, flatten, to) in [
+            ("h.io", None, false, "h.io/charts/redis:1.2.0_b5"),
+            ("h.io/p", None, false, "h.io/p/charts/redis:1.2.0_b5"),
+            ("h.io/p", None, true, "h.io/p/charts-redis:1.2.0_b5"),
+            ("h.io", Some("charts=helm"), false, "h.io/helm/redis:1.2.0_b5"),
+            ("h.io", Some("docker.io/charts=helm"), false, "h.io/charts/redis:1.2.0_b5"),
+        ] {
+            let rules: Vec<String> = rule.into_iter().map(str::to_owned).collect();
+            let mapping = Mapping::new(destination, &rules, flatten).unwrap();
+            assert_eq!(mapping.map_local(&chart).unwrap().to_string(), to);
+        }
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod load;
 pub mod mapping;
 pub mod payload;
+pub mod placing;

@@ -1,19 +1,22 @@
 //! Lays out the whole payload from the lock, before a byte of it is read.
 //!
 //! 02-format "Payload": `oci-layout`, `index.json`, `manifest.json`, then the blobs: manifests and configurations first, the rest after,
-//! each in the order of the release, each digest once.
+//! each in the order of the lock's graphs, each digest once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::bundle::index::{Index, IndexBlob, IndexImage, Kind, Release};
+use crate::bundle::index::{
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Kind, Release,
+};
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
 use crate::limits;
-use crate::oci::media;
-use crate::release::lock::{Lock, LockedImage, LockedManifest};
+use crate::oci::reference::ReferenceError;
+use crate::oci::{LocalName, media};
+use crate::release::lock::{Graph, Lock, LockedImage, LockedManifest, Of};
 
 /// The payload, laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,26 +44,39 @@ pub struct PlannedBlob {
     pub manifest: bool,
 }
 
-/// Who has a blob.
+/// Who has a blob. A graph is named by its position among [`Lock::graphs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The source of the image with this position in the lock.
-    Image(usize),
-    /// The lock itself: manifest `manifest` of image `image`.
+    /// The source of a graph.
+    Source(usize),
+    /// The lock itself, which made the manifest.
     Inline {
-        /// Position of the image.
-        image: usize,
-        /// Position of the manifest in the image.
+        /// Which graph.
+        graph: usize,
+        /// Position of the manifest in the graph.
         manifest: usize,
     },
+}
+
+impl Origin {
+    /// Which graph it is about.
+    #[must_use]
+    pub fn graph(self) -> usize {
+        match self {
+            Self::Source(graph) | Self::Inline { graph, .. } => graph,
+        }
+    }
 }
 
 /// A lock that cannot be laid out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// An image without manifests.
-    #[error("image {0} has no manifest in the lock")]
+    /// A graph without manifests.
+    #[error("{0} has no manifest in the lock")]
     Empty(String),
+    /// A name that no registry takes.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
     /// The sizes add up to more than the format holds.
     #[error("the payload would be larger than the format allows")]
     TooLarge,
@@ -100,7 +116,7 @@ pub fn payload(lock: &Lock) -> Result<Payload, PayloadError> {
 /// The index of a bundle made from `lock` with this payload; its volumes are not known yet.
 #[must_use]
 pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: u64) -> Index {
-    Index {
+    let mut index = Index {
         blobs: payload
             .blobs
             .iter()
@@ -111,21 +127,17 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
                 size: b.blob.size,
             })
             .collect(),
-        format: crate::bundle::index::FORMAT,
-        images: lock
-            .images
+        charts: Vec::new(),
+        files: lock
+            .files
             .iter()
-            .filter_map(|image| {
-                Some(IndexImage {
-                    digest: image.root()?.digest,
-                    original_digest: image.original,
-                    platforms: image.platforms.clone(),
-                    reference: image.reference.clone(),
-                })
-            })
+            .map(|file| IndexFile { bytes: file.size, path: file.path.clone(), sha256: file.sha256 })
             .collect(),
+        format: crate::bundle::index::FORMAT,
+        images: Vec::new(),
         kind: Kind::Full,
         lock: lock_digest,
+        models: Vec::new(),
         payload: crate::bundle::index::Payload {
             bytes: payload.bytes,
             chunk_bytes: limits::CHUNK_BYTES,
@@ -133,12 +145,61 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             volume_bytes,
         },
         reader: semver::Version::new(0, 1, 0),
+        referrers: Vec::new(),
         release: Release {
             name: lock.name.clone(),
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         },
+        tools: lock
+            .tools
+            .iter()
+            .map(|tool| IndexTool {
+                bytes: tool.size,
+                name: tool.name.clone(),
+                path: tool.path.clone(),
+                platform: tool.platform.clone(),
+                sha256: tool.sha256,
+            })
+            .collect(),
         volumes: Vec::new(),
+    };
+    for graph in lock.graphs() {
+        if let Some(root) = graph.root() {
+            list(&mut index, &graph.of, root.digest);
+        }
+    }
+    index
+}
+
+fn list(index: &mut Index, of: &Of<'_>, digest: Digest) {
+    match of {
+        Of::Image(image) => index.images.push(IndexImage {
+            digest,
+            original_digest: image.original,
+            platforms: image.platforms.clone(),
+            reference: image.reference.clone(),
+        }),
+        Of::Referrer(image, referrer) => index.referrers.push(IndexReferrer {
+            artifact_type: referrer.artifact_type.clone(),
+            digest,
+            image: image.reference.clone(),
+            subject: referrer.subject,
+            tag: referrer.tag.clone(),
+        }),
+        Of::Chart(chart) => index.charts.push(IndexChart {
+            digest,
+            name: chart.name.clone(),
+            namespace: chart.namespace.clone(),
+            release: chart.release.clone(),
+            version: chart.version.clone(),
+        }),
+        Of::Model(model) => index.models.push(IndexModel {
+            digest,
+            name: model.name.clone(),
+            notice: model.notice.clone(),
+            version: model.version.clone(),
+        }),
     }
 }
 
@@ -174,41 +235,57 @@ fn gather(lock: &Lock) -> Vec<PlannedBlob> {
             blobs.push(PlannedBlob { blob, media_type: intern(media_type), offset: 0, from, manifest });
         }
     };
-    for (number, image) in lock.images.iter().enumerate() {
-        for (position, manifest) in image.manifests.iter().enumerate() {
+    for (number, graph) in lock.graphs().enumerate() {
+        for (position, manifest) in graph.manifests().iter().enumerate() {
             let from = match manifest.inline {
-                Some(_) => Origin::Inline { image: number, manifest: position },
-                None => Origin::Image(number),
+                Some(_) => Origin::Inline { graph: number, manifest: position },
+                None => Origin::Source(number),
             };
             add(manifest.blob(), &manifest.media_type, from, true);
             if let Some(config) = &manifest.config {
-                add(config.blob(), &config.media_type, Origin::Image(number), false);
+                add(config.blob(), &config.media_type, Origin::Source(number), false);
             }
         }
     }
-    for (number, image) in lock.images.iter().enumerate() {
-        for layer in image.manifests.iter().flat_map(|m| &m.layers) {
-            add(layer.blob(), &layer.media_type, Origin::Image(number), false);
+    for (number, graph) in lock.graphs().enumerate() {
+        for layer in graph.manifests().iter().flat_map(|m| &m.layers) {
+            add(layer.blob(), &layer.media_type, Origin::Source(number), false);
         }
     }
     blobs
 }
 
-/// `index.json`: one entry for each image, under the name `skopeo` and `ctr` find it by.
+/// `index.json`: one entry for each root, under the name that `skopeo` and `ctr` find it by.
 fn layout_index(lock: &Lock) -> Result<Vec<u8>, PayloadError> {
-    let entry = |image: &LockedImage| {
-        let root = image.root().ok_or_else(|| PayloadError::Empty(image.reference.to_string()))?;
-        let name = image.reference.to_string();
-        Ok(json!({
-            "mediaType": root.media_type,
-            "digest": root.digest,
-            "size": root.size,
-            "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
-        }))
-    };
-    let manifests = lock.images.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let manifests = lock.graphs().map(|graph| layout_entry(&graph)).collect::<Result<Vec<_>, _>>()?;
     let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests});
     Ok(index.to_string().into_bytes())
+}
+
+fn layout_entry(graph: &Graph<'_>) -> Result<serde_json::Value, PayloadError> {
+    let root = graph.root().ok_or_else(|| PayloadError::Empty(graph.of.to_string()))?;
+    let mut entry = json!({"mediaType": root.media_type, "digest": root.digest, "size": root.size});
+    // Only what can run as an image is given the name by which containerd imports it.
+    let (name, runs) = match graph.of {
+        Of::Image(image) => (Some(image.reference.to_string()), true),
+        Of::Referrer(image, referrer) => {
+            if let Some(kind) = &referrer.artifact_type {
+                entry["artifactType"] = json!(kind);
+            }
+            (referrer.tag.as_ref().map(|tag| format!("{}:{tag}", image.reference.repository())), false)
+        }
+        Of::Chart(chart) => (Some(LocalName::chart(&chart.name, &chart.version)?.to_string()), false),
+        Of::Model(model) => {
+            (Some(LocalName::model(&model.name, &model.version.to_string())?.to_string()), true)
+        }
+    };
+    if let Some(name) = name {
+        entry["annotations"]["org.opencontainers.image.ref.name"] = json!(name);
+        if runs {
+            entry["annotations"]["io.containerd.image.name"] = json!(name);
+        }
+    }
+    Ok(entry)
 }
 
 /// `manifest.json`: what `docker load` reads. It knows one platform for each name, so the first of each image is named.
@@ -273,6 +350,7 @@ pub(crate) mod tests {
                 layers: layers.iter().map(|l| locked(l, media::OCI_LAYER)).collect(),
                 children: vec![],
             }],
+            referrers: vec![],
         }
     }
 
@@ -286,6 +364,10 @@ pub(crate) mod tests {
             seal: Seal::Age,
             volume_size: ByteSize(4 << 30),
             images,
+            charts: vec![],
+            models: vec![],
+            files: vec![],
+            tools: vec![],
         }
     }
 
@@ -300,7 +382,7 @@ pub(crate) mod tests {
         assert_eq!(manifests, [true, false, true, false, false, false, false]);
         let layers: Vec<u64> = plan.blobs[4..].iter().map(|b| b.blob.size).collect();
         assert_eq!(layers, [3, 3, 5]);
-        assert_eq!(plan.blobs[6].from, Origin::Image(1));
+        assert_eq!(plan.blobs[6].from, Origin::Source(1));
         assert!(plan.blobs.windows(2).all(|w| w[0].offset + w[0].blob.size <= w[1].offset - 512));
         assert_eq!(plan.bytes % 512, 0);
     }

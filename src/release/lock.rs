@@ -1,7 +1,8 @@
 //! `release.lock`: the release with every reference pinned to digest and size.
 //!
 //! The lock names every blob reachable from the release, so the payload can be laid out before a layer is fetched.
-//! Everything a release carries is a [`Graph`]: manifests, children first, each with what it points to.
+//! Everything in the payload is a [`Graph`]: manifests, children first, each with what it points to. Files and tools are no
+//! part of the payload: they lie in the delivered folder as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +10,16 @@ use crate::checked::ByteSize;
 use crate::digest::{Blob, Digest};
 use crate::oci::{Platform, Reference};
 
+mod content;
 mod emit;
+mod entries;
 mod graph;
+mod graphs;
 mod read;
 
+pub use content::{FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedTool, ModelFile};
 pub use graph::{GraphFault, Place};
+pub use graphs::{Graph, Of};
 pub use read::Error;
 
 /// The lock file's own format.
@@ -39,6 +45,18 @@ pub struct Lock {
     pub volume_size: ByteSize,
     /// Every image, in the order of the release.
     pub images: Vec<LockedImage>,
+    /// Every chart, in the order of the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<LockedChart>,
+    /// Every model, in the order of the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<LockedModel>,
+    /// Plain files of the delivered folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<LockedFile>,
+    /// Programs in the delivered folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<LockedTool>,
 }
 
 /// How a payload is sealed.
@@ -68,6 +86,9 @@ pub struct LockedImage {
     pub platforms: Vec<Platform>,
     /// The manifests, children first, the root last.
     pub manifests: Vec<LockedManifest>,
+    /// What refers to it: signatures, SBOMs. A referrer stands after what it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<LockedReferrer>,
 }
 
 /// One manifest and what it points to.

@@ -138,16 +138,12 @@ pub struct Tool {
     /// Path or `https://` address.
     pub from: String,
     /// SHA-256 of the file, 64 hex digits.
-    #[serde(deserialize_with = "bare_hex")]
+    #[serde(deserialize_with = "crate::digest::bare_hex::deserialize")]
     #[schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Digest,
     /// What it runs on.
     #[schemars(with = "String")]
     pub platform: Platform,
-}
-
-fn bare_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-    Digest::from_hex(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 /// What licence an installation needs.

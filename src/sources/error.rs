@@ -98,6 +98,12 @@ pub enum Error {
     /// More manifests than any real image.
     #[error("it has more than {} manifests", limits::INDEX_ENTRIES)]
     TooMany,
+    /// A place that this version cannot read from.
+    #[error("this version of the program cannot read from {from}")]
+    Place {
+        /// As declared.
+        from: String,
+    },
     /// A manifest made here would not be text.
     #[error("manifest {0} is not UTF-8 text")]
     Text(Digest),

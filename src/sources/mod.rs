@@ -1,4 +1,5 @@
-//! Where images are read from: registries, OCI layouts, docker archives.
+//! Where what a release carries is read from: registries, OCI layouts, docker archives; charts, models and plain files where they are
+//! declared.
 //!
 //! Each is an [`Images`]: it gives manifests by name or digest, and blobs as a [`Source`]. What it gives is checked against digests by
 //! whoever asked. No path comes from content: blobs are found by digest, archives are read at offsets and never unpacked.
@@ -10,19 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::digest::{Blob, Digest, Hasher};
 use crate::oci::Reference;
 use crate::release::Origin;
+use crate::release::lock::{LockedChart, LockedModel};
 use crate::store::{Pieces as _, Source};
 
 mod archive;
+mod charts;
 mod error;
 mod file;
 mod layout;
+mod models;
 mod names;
+mod plain;
 mod remote;
 mod resolve;
 
 pub use archive::Archive;
 pub use error::Error;
 pub use layout::Layout;
+pub use plain::plain;
 pub use remote::Remote;
 pub use resolve::{Resolved, Wish, resolve};
 
@@ -115,6 +121,22 @@ impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
                 Ok(opened(images, reference, tag))
             }
         }
+    }
+
+    /// Who has the blobs of a chart.
+    ///
+    /// # Errors
+    /// A place that cannot be opened.
+    pub fn open_chart(&self, chart: &LockedChart) -> Result<Arc<dyn Images>, Error> {
+        charts::open(chart, &self.base, &self.registry)
+    }
+
+    /// Who has the blobs of a model.
+    ///
+    /// # Errors
+    /// A place that cannot be opened.
+    pub fn open_model(&self, model: &LockedModel) -> Result<Arc<dyn Images>, Error> {
+        models::open(model, &self.base)
     }
 
     fn once(

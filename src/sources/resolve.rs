@@ -247,6 +247,7 @@ impl Walk<'_> {
             original,
             platforms,
             manifests: self.manifests,
+            referrers: Vec::new(),
         };
         Resolved { image, left_behind }
     }

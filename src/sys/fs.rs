@@ -18,6 +18,8 @@ use super::random::{self, RandomError};
 pub const PRIVATE: u32 = 0o600;
 /// Mode of any other file, before the umask.
 pub const PUBLIC: u32 = 0o644;
+/// Mode of a program, before the umask.
+pub const PROGRAM: u32 = 0o755;
 
 /// A fault of a file.
 #[derive(Debug, thiserror::Error)]

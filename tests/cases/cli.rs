@@ -112,7 +112,10 @@ fn the_whole_way_by_the_commands_of_the_manual() {
     let mapping: Value =
         serde_json::from_slice(&fs::read(bench.path().join("mapping.json")).unwrap()).unwrap();
     assert!(
-        mapping[0]["to"].as_str().unwrap().starts_with(&format!("{}/mirror/incidentfox/", customer.host()))
+        mapping["images"][0]["to"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("{}/mirror/incidentfox/", customer.host()))
     );
 
     let volumes = bench.path().join(out).join("volumes");

@@ -181,6 +181,8 @@ impl Forgery {
         }
         let index = Index {
             blobs,
+            charts: vec![],
+            files: vec![],
             format: 1,
             images: self
                 .images
@@ -194,6 +196,7 @@ impl Forgery {
                 .collect(),
             kind: Kind::Full,
             lock: Digest::of(b""),
+            models: vec![],
             payload: Payload {
                 bytes: payload.len() as u64,
                 chunk_bytes: CHUNK_BYTES,
@@ -201,7 +204,9 @@ impl Forgery {
                 volume_bytes: self.volume_bytes,
             },
             reader: "0.1.0".parse().unwrap(),
+            referrers: vec![],
             release: self.release(),
+            tools: vec![],
             volumes,
         };
         let text = (self.edit)(String::from_utf8(index.to_text().unwrap()).unwrap());

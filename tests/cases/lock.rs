@@ -315,7 +315,7 @@ fn what_cannot_be_carried_is_refused_not_dropped() {
     );
     assert!(told.contains("an image's \"verify\" would be left out"), "{told}");
     bench.release("");
-    assert!(bench.refused().ends_with("it names no image"));
+    assert!(bench.refused().ends_with("it names no image, chart or model"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bundle::ops::load::ImageState;
+use bundle::ops::load::State;
 use bundle::ops::verify::Depth;
 use xtask::registry::Kind;
 
@@ -32,10 +32,42 @@ fn registry_to_bundle_to_registry_keeps_every_byte_and_a_second_load_sends_none(
     let before = world.customer.stats().blob_received;
     world.customer.reset_stats();
     let again = world.load(&folder);
-    assert!(again.images.iter().all(|image| image.state == ImageState::Present));
+    assert!(again.images.iter().all(|image| image.state == State::Present));
     assert_eq!(world.customer.stats().blob_received, 0);
     assert_eq!(world.customer.stats().count("HEAD", Kind::Manifest), world.images.len());
     assert!(before > 0);
+}
+
+#[test]
+fn files_and_tools_lie_in_the_folder_as_they_are() {
+    let world = World::new("");
+    world.lock();
+    fs::create_dir(world.path("docs")).unwrap();
+    fs::write(world.path("docs/guide.md"), "read me").unwrap();
+    fs::write(world.path("helm-4"), "#!/bin/sh\necho helm\n").unwrap();
+    let hash = |bytes: &str| bundle::digest::Digest::of(bytes.as_bytes()).hex();
+    let (guide, helm) = (hash("read me"), hash("#!/bin/sh\necho helm\n"));
+    let lock = fs::read_to_string(world.path("release.lock")).unwrap();
+    let lock = format!(
+        "{lock}files:\n  - {{path: docs/en/guide.md, size: 7, sha256: \"{guide}\", from: docs/guide.md}}\n\
+         tools:\n  - {{name: helm, platform: linux/amd64, path: tools/linux-amd64/helm, size: 20, sha256: \"{helm}\", from: helm-4}}\n"
+    );
+    fs::write(world.path("release.lock"), &lock).unwrap();
+    let folder = world.build("out");
+    assert_eq!(fs::read(folder.join("docs/en/guide.md")).unwrap(), b"read me");
+    let ran = std::process::Command::new(folder.join("tools/linux-amd64/helm")).output().unwrap();
+    assert_eq!(ran.stdout, b"helm\n");
+    let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    assert!(sums.contains(&format!("{guide}  docs/en/guide.md\n")), "{sums}");
+    assert!(sums.contains(&format!("{helm}  tools/linux-amd64/helm\n")), "{sums}");
+    assert!(world.verify(&folder, true).ok);
+    fs::write(folder.join("tools/linux-amd64/helm"), "#!/bin/sh\necho other\n").unwrap();
+    assert!(!world.verify(&folder, false).ok);
+
+    // What changed since it was locked is never delivered.
+    fs::write(world.path("helm-4"), "#!/bin/sh\necho evil\n").unwrap();
+    let error = world.try_build("again").unwrap_err().to_string();
+    assert!(error.contains("helm-4") && !world.path("again/demo-1.2.0").exists(), "{error}");
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub(super) fn source(error: &sources::Error) -> Failure {
             .hint("narrow the image in release.yaml to platforms it has: platforms: [linux/amd64]"),
         sources::Error::Pinned { .. } | sources::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
             .hint("what is there is not what was pinned; find out who changed it before pinning anew"),
+        sources::Error::Place { .. } => Failure::usage("source", "")
+            .hint("use the version of the program that made the lock, or one after it"),
         sources::Error::Manifest { .. }
         | sources::Error::Config { .. }
         | sources::Error::TooLarge { .. }

@@ -10,7 +10,7 @@ use crate::oci::Manifest;
 use crate::ops::transfer::{self, Ahead, Checked, Part};
 use crate::plan::payload::{Origin, PlannedBlob, blob_name};
 use crate::progress::{Event, ItemState, Observer};
-use crate::release::lock::LockedManifest;
+use crate::release::lock::{Graph, LockedManifest};
 use crate::sources::Images;
 use crate::store::resume::{self, Partial};
 use crate::store::writer::{Setup, VolumeWriter};
@@ -25,6 +25,9 @@ const AHEAD_BYTES: u64 = 2 << 20;
 pub(super) struct Filling<'a> {
     pub(super) plan: &'a Plan,
     pub(super) work: &'a Arc<Work>,
+    /// Everything in the payload.
+    pub(super) graphs: &'a [Graph<'a>],
+    /// Who has its bytes, by the number that a graph names.
     pub(super) sources: &'a [Arc<dyn Images>],
     pub(super) observer: &'a Arc<dyn Observer>,
 }
@@ -235,24 +238,23 @@ impl Filling<'_> {
         hasher: Hasher,
         out: &mut dyn FnMut(Part) -> Result<(), store::Error>,
     ) -> Result<(), store::Error> {
-        let (image, inline) = match planned.from {
-            Origin::Image(image) => (image, None),
-            Origin::Inline { image, manifest } => {
-                (image, self.plan.lock.images[image].manifests[manifest].inline.as_deref())
-            }
+        let graph = &self.graphs[planned.from.graph()];
+        let inline = match planned.from {
+            Origin::Source(_) => None,
+            Origin::Inline { manifest, .. } => graph.manifests()[manifest].inline.as_deref(),
         };
-        let place = self.plan.lock.images[image].reference.to_string();
+        let place = graph.of.to_string();
         let blob = &planned.blob;
         let whole;
         let (source, observer): (&dyn Source, &dyn Observer) = if planned.manifest {
             let bytes = match inline {
                 Some(text) => text.as_bytes().to_vec(),
-                None => self.sources[image].manifest(blob).map_err(|e| e.into_store(&place))?.bytes,
+                None => self.sources[graph.source].manifest(blob).map_err(|e| e.into_store(&place))?.bytes,
             };
-            whole = Text(self.prove_manifest(image, blob, bytes, &place)?);
+            whole = Text(prove_manifest(graph, blob, bytes, &place)?);
             (&whole, self.observer.as_ref())
         } else {
-            (&*self.sources[image], self.observer.as_ref())
+            (&*self.sources[graph.source], self.observer.as_ref())
         };
         let checked = Checked::new(source, &place, observer);
         let cuts = self.cuts_in(planned, hasher.length());
@@ -279,29 +281,27 @@ impl Filling<'_> {
             .filter(|cut| *cut > from)
             .collect()
     }
+}
 
-    /// The lock is a file that people edit: what it says of a manifest must be what the manifest says.
-    fn prove_manifest(
-        &self,
-        image: usize,
-        blob: &Blob,
-        bytes: Vec<u8>,
-        place: &str,
-    ) -> Result<Vec<u8>, store::Error> {
-        let got = Blob { digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        if got != *blob {
-            return Err(store::Error::Wrong { place: place.to_owned(), wanted: *blob, got });
-        }
-        let locked = self.plan.lock.images[image].manifests.iter().find(|m| m.digest == blob.digest);
-        let agrees = locked.is_some_and(|locked| {
-            Manifest::parse(&bytes, Some(&locked.media_type))
-                .is_ok_and(|(manifest, _)| agree(locked, &manifest))
-        });
-        if agrees {
-            Ok(bytes)
-        } else {
-            Err(store::Error::Disagrees { place: place.to_owned(), digest: blob.digest })
-        }
+/// The lock is a file that people edit: what it says of a manifest must be what the manifest says.
+fn prove_manifest(
+    graph: &Graph<'_>,
+    blob: &Blob,
+    bytes: Vec<u8>,
+    place: &str,
+) -> Result<Vec<u8>, store::Error> {
+    let got = Blob { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+    if got != *blob {
+        return Err(store::Error::Wrong { place: place.to_owned(), wanted: *blob, got });
+    }
+    let locked = graph.manifests().iter().find(|m| m.digest == blob.digest);
+    let agrees = locked.is_some_and(|locked| {
+        Manifest::parse(&bytes, Some(&locked.media_type)).is_ok_and(|(manifest, _)| agree(locked, &manifest))
+    });
+    if agrees {
+        Ok(bytes)
+    } else {
+        Err(store::Error::Disagrees { place: place.to_owned(), digest: blob.digest })
     }
 }
 

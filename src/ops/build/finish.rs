@@ -11,10 +11,12 @@ use crate::bundle::grant::{self, Identity, SealTo};
 use crate::bundle::sums::Sums;
 use crate::checked::ByteSize;
 use crate::digest::Digest;
-use crate::oci::media;
+use crate::oci::reference::ReferenceError;
+use crate::oci::{LocalName, media};
 use crate::ops::sign::{INDEX, SUMS, write_signature};
 use crate::path::EntryPath;
 use crate::plan::payload;
+use crate::release::lock::{Graph, Of};
 use crate::sys::fs;
 
 const README: &str = include_str!("../../../templates/README.md.j2");
@@ -23,6 +25,8 @@ const README: &str = include_str!("../../../templates/README.md.j2");
 pub(super) fn finish(plan: &Plan, work: &Work, request: &Request<'_>) -> Result<(), Error> {
     let folder = work.folder();
     sweep(folder)?;
+    let base = request.file.parent().unwrap_or(Path::new(""));
+    let plain = super::plain::copy(plan, base, folder)?;
     let known = work.known();
     let mut index = payload::index(&plan.lock, plan.lock_digest, &plan.payload, plan.shape.volume_bytes());
     index.volumes = known.written.into_values().collect();
@@ -31,7 +35,7 @@ pub(super) fn finish(plan: &Plan, work: &Work, request: &Request<'_>) -> Result<
     crate::bundle::Index::parse(&text)?;
 
     let mut files: Vec<(EntryPath, Digest)> =
-        index.volumes.iter().map(|volume| (volume.name.clone(), volume.sha256)).collect();
+        index.volumes.iter().map(|volume| (volume.name.clone(), volume.sha256)).chain(plain).collect();
     let readme = readme(plan, request)?;
     for (name, bytes) in [(INDEX, text.as_slice()), ("README.md", readme.as_bytes())] {
         fs::write(&folder.join(name), bytes, fs::PUBLIC)?;
@@ -98,23 +102,10 @@ fn readme(plan: &Plan, request: &Request<'_>) -> Result<String, Error> {
     environment.set_syntax(syntax.map_err(|e| fault(&e))?);
     environment.add_template("README.md", README).map_err(|e| fault(&e))?;
     let template = environment.get_template("README.md").map_err(|e| fault(&e))?;
-    let images: Vec<_> = plan
-        .lock
-        .images
-        .iter()
-        .map(|image| {
-            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-            context! {
-                reference => image.reference.to_string(),
-                path => image.reference.repository().path(),
-                tag => image.reference.tag(),
-                digest => image.root().map(|root| root.digest.to_string()),
-                hex => image.root().map(|root| root.digest.hex()),
-                docker => image.root().is_some_and(|root| media::is_docker(&root.media_type)),
-                platforms => platforms.join(", "),
-            }
-        })
-        .collect();
+    let images: Vec<_> = plan.lock.graphs().filter(|graph| matches!(graph.of, Of::Image(_))).collect();
+    let others = plan.lock.graphs().filter(|graph| !matches!(graph.of, Of::Image(_)));
+    let images: Vec<_> = images.iter().map(told).collect();
+    let others: Vec<_> = others.map(|graph| told(&graph)).collect();
     let signers: Vec<String> = request.sign_keys.iter().map(|key| key.public().id().to_string()).collect();
     template
         .render(context! {
@@ -126,7 +117,38 @@ fn readme(plan: &Plan, request: &Request<'_>) -> Result<String, Error> {
             first_volume => crate::bundle::index::volume_name(&plan.release, plan.lock.seal, 0),
             size => ByteSize(plan.shape.total_length()).to_string(),
             images,
+            others,
             signers,
         })
         .map_err(|e| fault(&e))
+}
+
+/// What the README says of one root.
+fn told(graph: &Graph<'_>) -> minijinja::Value {
+    let (name, path, tag, platforms) = match graph.of {
+        Of::Image(image) => {
+            let (reference, platforms) = (&image.reference, &image.platforms);
+            let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+            let tag = reference.tag().map(str::to_owned);
+            (reference.to_string(), reference.repository().path().to_owned(), tag, platforms.join(", "))
+        }
+        Of::Referrer(image, referrer) => {
+            let path = image.reference.repository().path().to_owned();
+            (graph.of.to_string(), path, referrer.tag.clone(), String::new())
+        }
+        Of::Chart(chart) => local(LocalName::chart(&chart.name, &chart.version)),
+        Of::Model(model) => local(LocalName::model(&model.name, &model.version.to_string())),
+    };
+    let root = graph.root();
+    context! {
+        name, path, tag, platforms,
+        digest => root.map(|root| root.digest.to_string()),
+        hex => root.map(|root| root.digest.hex()),
+        docker => root.is_some_and(|root| media::is_docker(&root.media_type)),
+    }
+}
+
+fn local(name: Result<LocalName, ReferenceError>) -> (String, String, Option<String>, String) {
+    let Ok(name) = name else { return Default::default() };
+    (name.to_string(), name.path().to_owned(), Some(name.tag().to_owned()), String::new())
 }

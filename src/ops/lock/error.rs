@@ -26,7 +26,7 @@ pub enum Error {
     #[error("{}", lines(.0))]
     NotCarried(Vec<Problem>),
     /// It declares nothing to carry.
-    #[error("{file}: it names no image", file = file.display())]
+    #[error("{file}: it names no image, chart or model", file = file.display())]
     Nothing {
         /// The `release.yaml`.
         file: PathBuf,

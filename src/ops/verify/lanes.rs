@@ -487,18 +487,14 @@ fn damage(
     findings
 }
 
-/// Every image must be whole.
+/// Everything that hangs on a root must be there.
 fn graph(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Finding> {
     let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
     index
-        .images
-        .iter()
-        .filter_map(|image| {
-            let fault = walk(image.digest, manifests, &sizes).err()?;
-            Some(Finding::refuse(What::Graph {
-                image: image.reference.to_string(),
-                detail: fault.to_string(),
-            }))
+        .roots()
+        .filter_map(|root| {
+            let fault = walk(root.digest, manifests, &sizes).err()?;
+            Some(Finding::refuse(What::Graph { root: root.name, detail: fault.to_string() }))
         })
         .collect()
 }

@@ -4,7 +4,11 @@
 
 use std::fmt::{self, Write};
 
-use super::{Lock, LockedBlob, LockedImage, LockedManifest, Seal};
+use super::{
+    FoundImage, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedManifest, LockedModel,
+    LockedReferrer, LockedTool, ModelFile, Seal,
+};
+use crate::digest::Digest;
 
 const HEADER: &str = "# Written by `bundle lock`. Commit it; do not edit.\n";
 
@@ -19,7 +23,8 @@ impl Lock {
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
-        let Self { format, release, name, version, vendor, seal, volume_size, images } = self;
+        let Self { format, release, name, version, vendor, seal, volume_size, .. } = self;
+        let Self { images, charts, models, files, tools, .. } = self;
         let seal = match seal {
             Seal::Age => "age",
             Seal::None => "none",
@@ -29,15 +34,31 @@ impl Lock {
         writeln!(out, "version: {}\nvendor: {}", Text(&version.to_string()), Text(vendor))?;
         writeln!(out, "seal: {seal}\nvolume-size: {}", volume_size.0)?;
         if images.is_empty() {
-            return out.write_str("images: []\n");
+            out.push_str("images: []\n");
         }
-        out.push_str("images:\n");
-        images.iter().try_for_each(|image| write_image(out, image))
+        section(out, "images", images, write_image)?;
+        section(out, "charts", charts, write_chart)?;
+        section(out, "models", models, write_model)?;
+        section(out, "files", files, write_file)?;
+        section(out, "tools", tools, write_tool)
     }
 }
 
+/// A list at the top level; nothing when it is empty.
+fn section<T>(
+    out: &mut String,
+    key: &str,
+    items: &[T],
+    write: impl Fn(&mut String, &T) -> fmt::Result,
+) -> fmt::Result {
+    if !items.is_empty() {
+        writeln!(out, "{key}:")?;
+    }
+    items.iter().try_for_each(|item| write(out, item))
+}
+
 fn write_image(out: &mut String, image: &LockedImage) -> fmt::Result {
-    let LockedImage { reference, from, original, platforms, manifests } = image;
+    let LockedImage { reference, from, original, platforms, manifests, referrers } = image;
     writeln!(out, "  - reference: {}", Text(&reference.to_string()))?;
     if let Some(from) = from {
         writeln!(out, "    from: {}", Text(from))?;
@@ -45,35 +66,102 @@ fn write_image(out: &mut String, image: &LockedImage) -> fmt::Result {
     if let Some(original) = original {
         writeln!(out, "    original: {original}")?;
     }
-    let platforms: Vec<String> = platforms.iter().map(|p| Text(&p.to_string()).to_string()).collect();
-    writeln!(out, "    platforms: [{}]", platforms.join(", "))?;
-    if manifests.is_empty() {
-        return out.write_str("    manifests: []\n");
+    let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    writeln!(out, "    platforms: [{}]", Texts(&platforms))?;
+    write_manifests(out, "    ", manifests)?;
+    if !referrers.is_empty() {
+        out.push_str("    referrers:\n");
     }
-    out.push_str("    manifests:\n");
-    manifests.iter().try_for_each(|manifest| write_manifest(out, manifest))
+    referrers.iter().try_for_each(|referrer| write_referrer(out, referrer))
 }
 
-fn write_manifest(out: &mut String, manifest: &LockedManifest) -> fmt::Result {
+fn write_referrer(out: &mut String, referrer: &LockedReferrer) -> fmt::Result {
+    let LockedReferrer { subject, tag, artifact_type, manifests } = referrer;
+    writeln!(out, "      - subject: {subject}")?;
+    write_text(out, "        tag", tag.as_deref())?;
+    write_text(out, "        artifact-type", artifact_type.as_deref())?;
+    write_manifests(out, "        ", manifests)
+}
+
+fn write_chart(out: &mut String, chart: &LockedChart) -> fmt::Result {
+    let LockedChart { name, version, from, release, namespace, manifests, images } = chart;
+    writeln!(out, "  - name: {}\n    version: {}\n    from: {}", Text(name), Text(version), Text(from))?;
+    write_text(out, "    release", release.as_deref())?;
+    write_text(out, "    namespace", namespace.as_deref())?;
+    write_manifests(out, "    ", manifests)?;
+    if !images.is_empty() {
+        out.push_str("    images:\n");
+    }
+    images.iter().try_for_each(|FoundImage { reference, found_in }| {
+        let reference = reference.to_string();
+        writeln!(out, "      - {{reference: {}, found-in: [{}]}}", Text(&reference), Texts(found_in))
+    })
+}
+
+fn write_model(out: &mut String, model: &LockedModel) -> fmt::Result {
+    let LockedModel { name, version, from, notice, manifests, files } = model;
+    writeln!(out, "  - name: {}\n    version: {}", Text(name), Text(&version.to_string()))?;
+    writeln!(out, "    from: {}", Text(from))?;
+    write_text(out, "    notice", notice.as_ref().map(crate::path::EntryPath::as_str))?;
+    write_manifests(out, "    ", manifests)?;
+    if files.is_empty() {
+        return out.write_str("    files: []\n");
+    }
+    out.push_str("    files:\n");
+    files.iter().try_for_each(|ModelFile { path, size, sha256, layers }| {
+        let layers: Vec<String> = layers.iter().map(Digest::to_string).collect();
+        let (path, sha256, layers) = (Text(path.as_str()), sha256.hex(), layers.join(", "));
+        writeln!(out, "      - {{path: {path}, size: {size}, sha256: \"{sha256}\", layers: [{layers}]}}")
+    })
+}
+
+fn write_file(out: &mut String, file: &LockedFile) -> fmt::Result {
+    let LockedFile { path, size, sha256, from } = file;
+    let (path, from) = (Text(path.as_str()), Text(from));
+    writeln!(out, "  - {{path: {path}, size: {size}, sha256: \"{}\", from: {from}}}", sha256.hex())
+}
+
+fn write_tool(out: &mut String, tool: &LockedTool) -> fmt::Result {
+    let LockedTool { name, platform, path, size, sha256, from } = tool;
+    writeln!(out, "  - name: {}\n    platform: {}", Text(name), Text(&platform.to_string()))?;
+    writeln!(out, "    path: {}\n    size: {size}", Text(path.as_str()))?;
+    writeln!(out, "    sha256: \"{}\"\n    from: {}", sha256.hex(), Text(from))
+}
+
+/// `key` and its value, when there is one.
+fn write_text(out: &mut String, key: &str, value: Option<&str>) -> fmt::Result {
+    value.map_or(Ok(()), |value| writeln!(out, "{key}: {}", Text(value)))
+}
+
+/// The key `manifests` of an entry whose keys stand behind `indent`.
+fn write_manifests(out: &mut String, indent: &str, manifests: &[LockedManifest]) -> fmt::Result {
+    if manifests.is_empty() {
+        return writeln!(out, "{indent}manifests: []");
+    }
+    writeln!(out, "{indent}manifests:")?;
+    manifests.iter().try_for_each(|manifest| write_manifest(out, indent, manifest))
+}
+
+fn write_manifest(out: &mut String, indent: &str, manifest: &LockedManifest) -> fmt::Result {
     let LockedManifest { digest, size, media_type, platform, inline, config, layers, children } = manifest;
-    writeln!(out, "      - digest: {digest}\n        size: {size}")?;
-    writeln!(out, "        media-type: {}", Text(media_type))?;
+    writeln!(out, "{indent}  - digest: {digest}\n{indent}    size: {size}")?;
+    writeln!(out, "{indent}    media-type: {}", Text(media_type))?;
     if let Some(platform) = platform {
-        writeln!(out, "        platform: {}", Text(&platform.to_string()))?;
+        writeln!(out, "{indent}    platform: {}", Text(&platform.to_string()))?;
     }
     if let Some(inline) = inline {
-        writeln!(out, "        inline: {}", Quoted(inline))?;
+        writeln!(out, "{indent}    inline: {}", Quoted(inline))?;
     }
     if let Some(config) = config {
-        writeln!(out, "        config: {}", Flow(config))?;
+        writeln!(out, "{indent}    config: {}", Flow(config))?;
     }
     if !layers.is_empty() {
-        out.push_str("        layers:\n");
-        layers.iter().try_for_each(|layer| writeln!(out, "          - {}", Flow(layer)))?;
+        writeln!(out, "{indent}    layers:")?;
+        layers.iter().try_for_each(|layer| writeln!(out, "{indent}      - {}", Flow(layer)))?;
     }
     if !children.is_empty() {
-        out.push_str("        children:\n");
-        children.iter().try_for_each(|child| writeln!(out, "          - {child}"))?;
+        writeln!(out, "{indent}    children:")?;
+        children.iter().try_for_each(|child| writeln!(out, "{indent}      - {child}"))?;
     }
     Ok(())
 }
@@ -84,6 +172,18 @@ impl fmt::Display for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LockedBlob { digest, size, media_type } = self.0;
         write!(f, "{{digest: {digest}, size: {size}, media-type: {}}}", Text(media_type))
+    }
+}
+
+/// Scalars between the brackets of a flow list.
+struct Texts<'a>(&'a [String]);
+
+impl fmt::Display for Texts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(place, text)| {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            Text(text).fmt(f)
+        })
     }
 }
 

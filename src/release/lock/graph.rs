@@ -1,8 +1,9 @@
-//! Whether a lock is whole: every graph closed, children first, sizes agreed on, made manifests what they say.
+//! Whether a lock is whole: every entry possible, every graph closed, children first, sizes agreed on, made manifests what they say.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Lock, LockedImage, LockedManifest};
+use super::{Graph, Lock, LockedManifest};
+use crate::bundle::plain::PlainError;
 use crate::checked;
 use crate::digest::{Blob, Digest};
 use crate::limits;
@@ -12,8 +13,8 @@ use crate::release::Name;
 /// Where in a lock a fault is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Which image, as its reference is printed.
-    pub image: String,
+    /// Which image, chart or model, or what refers to one, as it is called in messages.
+    pub of: String,
     /// Which of its manifests, where one is meant.
     pub manifest: Option<Digest>,
 }
@@ -21,8 +22,8 @@ pub struct Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.manifest {
-            Some(manifest) => write!(f, "{}, manifest {manifest}", self.image),
-            None => write!(f, "{}", self.image),
+            Some(manifest) => write!(f, "{}, manifest {manifest}", self.of),
+            None => write!(f, "{}", self.of),
         }
     }
 }
@@ -43,15 +44,28 @@ pub enum GraphFault {
         /// The size.
         size: u64,
     },
-    /// The same image twice.
+    /// The same thing twice.
     #[error("{0} stands in the lock twice")]
-    DuplicateImage(String),
-    /// More images than a bundle can hold.
-    #[error("{count} images; at most {} are read", limits::INDEX_ENTRIES)]
-    TooManyImages {
+    Duplicate(String),
+    /// More entries than a bundle can hold.
+    #[error("{count} {what}; at most {} are read", limits::INDEX_ENTRIES)]
+    TooMany {
+        /// Of which section.
+        what: &'static str,
         /// How many.
         count: usize,
     },
+    /// An entry that cannot be.
+    #[error("{of}: {why}")]
+    Entry {
+        /// What it is called in messages.
+        of: String,
+        /// What cannot be.
+        why: String,
+    },
+    /// Files and tools that cannot lie in one folder.
+    #[error(transparent)]
+    Plain(#[from] PlainError),
     /// More blobs than a bundle can hold.
     #[error("more than {} blobs", limits::INDEX_BLOBS)]
     TooManyBlobs,
@@ -62,10 +76,10 @@ pub enum GraphFault {
     #[error("{0} has no manifest")]
     Empty(String),
     /// The same manifest twice in one image.
-    #[error("{0} stands in the image twice")]
+    #[error("{0} stands there twice")]
     DuplicateManifest(Place),
     /// A manifest that the root does not lead to.
-    #[error("{0} is not reached from the image's root")]
+    #[error("{0} is not reached from the root")]
     Unreached(Place),
     /// A child that is missing or comes after its parent; so a cycle, too.
     #[error("{place}: its child {child} does not come before it")]
@@ -127,16 +141,10 @@ impl Lock {
         if !(limits::VOLUME_SIZE_MIN..=limits::VOLUME_SIZE).contains(&size) {
             return Err(GraphFault::VolumeSize { size });
         }
-        if self.images.len() > limits::INDEX_ENTRIES {
-            return Err(GraphFault::TooManyImages { count: self.images.len() });
-        }
-        let mut references = HashSet::new();
+        self.check_entries()?;
         let mut sizes = HashMap::new();
-        for image in &self.images {
-            if !references.insert(&image.reference) {
-                return Err(GraphFault::DuplicateImage(image.reference.to_string()));
-            }
-            check_image(image, &mut sizes)?;
+        for graph in self.graphs() {
+            check_graph(&graph, &mut sizes)?;
         }
         match checked::sum(sizes.values().copied()) {
             Some(total) if total <= limits::PAYLOAD_BYTES => Ok(()),
@@ -145,12 +153,12 @@ impl Lock {
     }
 }
 
-fn check_image(image: &LockedImage, sizes: &mut HashMap<Digest, u64>) -> Result<(), GraphFault> {
-    let Some(root) = image.root() else { return Err(GraphFault::Empty(image.reference.to_string())) };
+fn check_graph(graph: &Graph<'_>, sizes: &mut HashMap<Digest, u64>) -> Result<(), GraphFault> {
+    let Some(root) = graph.root() else { return Err(GraphFault::Empty(graph.of.to_string())) };
     let mut seen = HashSet::new();
     let mut pointed_to = HashSet::from([root.digest]);
-    for manifest in &image.manifests {
-        let place = || Place { image: image.reference.to_string(), manifest: Some(manifest.digest) };
+    for manifest in graph.manifests() {
+        let place = || Place { of: graph.of.to_string(), manifest: Some(manifest.digest) };
         for child in &manifest.children {
             if !seen.contains(child) {
                 return Err(GraphFault::Child { place: place(), child: *child });
@@ -176,11 +184,10 @@ fn check_image(image: &LockedImage, sizes: &mut HashMap<Digest, u64>) -> Result<
             }
         }
     }
-    match image.manifests.iter().find(|m| !pointed_to.contains(&m.digest)) {
-        Some(stray) => Err(GraphFault::Unreached(Place {
-            image: image.reference.to_string(),
-            manifest: Some(stray.digest),
-        })),
+    match graph.manifests().iter().find(|m| !pointed_to.contains(&m.digest)) {
+        Some(stray) => {
+            Err(GraphFault::Unreached(Place { of: graph.of.to_string(), manifest: Some(stray.digest) }))
+        }
         None => Ok(()),
     }
 }

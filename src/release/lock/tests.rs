@@ -43,6 +43,10 @@ fn lock(images: Vec<LockedImage>) -> Lock {
         seal: Seal::Age,
         volume_size: ByteSize(4 << 30),
         images,
+        charts: vec![],
+        models: vec![],
+        files: vec![],
+        tools: vec![],
     }
 }
 
@@ -53,6 +57,7 @@ fn image(name: &str, manifests: Vec<LockedManifest>) -> LockedImage {
         original: None,
         platforms: vec!["linux/amd64".parse().unwrap()],
         manifests,
+        referrers: vec![],
     }
 }
 
@@ -78,6 +83,117 @@ fn what_is_written_is_read_again() {
     assert_eq!(Lock::parse(rendered.as_bytes(), "release.lock").unwrap(), lock, "{rendered}");
     assert_eq!(lock.render(), rendered);
     assert_eq!(rendered.matches("media-type: \"application/odd, type\"}\n").count(), 2);
+}
+
+/// A lock with one of everything beside its image.
+fn everything() -> Lock {
+    let child = image_manifest(1, vec![blob(7, "x/y")]);
+    let signature = |n: usize, subject: Digest, tag: Option<String>| LockedReferrer {
+        subject,
+        tag,
+        artifact_type: Some("application/spdx+json; v=1".to_owned()),
+        manifests: vec![image_manifest(n, vec![blob(7, "x/y")])],
+    };
+    let mut first = image("a/a:v1", vec![child.clone()]);
+    let tag = crate::oci::cosign::tag(&child.digest, "sig");
+    first.referrers = vec![signature(2, child.digest, Some(tag))];
+    let about = first.referrers[0].manifests[0].digest;
+    first.referrers.push(signature(3, about, None));
+    let mut lock = lock(vec![first]);
+    let manifests = |n| vec![image_manifest(n, vec![blob(8, "x/y"), blob(9, "x/y")])];
+    lock.charts.push(LockedChart {
+        name: "redis".to_owned(),
+        version: "1.2.0+b5".to_owned(),
+        from: "path:charts/my redis".to_owned(),
+        release: Some("on".to_owned()),
+        namespace: None,
+        manifests: manifests(4),
+        images: vec![FoundImage {
+            reference: "a/a:v1".parse().unwrap(),
+            found_in: vec!["templates/a.yaml:12, with values.yaml".to_owned(), "x]".to_owned()],
+        }],
+    });
+    lock.models.push(LockedModel {
+        name: "llama".to_owned(),
+        version: lock.version.clone(),
+        from: "hf://meta/llama@0123".to_owned(),
+        notice: Some("LICENSE, v2".parse().unwrap()),
+        manifests: manifests(5),
+        files: vec![ModelFile {
+            path: "LICENSE, v2".parse().unwrap(),
+            size: 5,
+            sha256: Digest::of(b"1234"),
+            layers: vec![blob(8, "x/y").digest, blob(9, "x/y").digest],
+        }],
+    });
+    lock.files.push(LockedFile {
+        path: "docs/a, b.md".parse().unwrap(),
+        size: 5,
+        sha256: Digest::of(b"file"),
+        from: "./a {b}.md".to_owned(),
+    });
+    lock.tools.push(LockedTool {
+        name: "helm".to_owned(),
+        platform: "linux/amd64".parse().unwrap(),
+        path: "tools/linux-amd64/helm".parse().unwrap(),
+        size: 5,
+        sha256: Digest::of(b"tool"),
+        from: "https://get.helm.sh/x".to_owned(),
+    });
+    lock
+}
+
+#[test]
+fn everything_that_is_written_is_read_again() {
+    let lock = everything();
+    let rendered = lock.render();
+    assert_eq!(Lock::parse(rendered.as_bytes(), "release.lock").unwrap(), lock, "{rendered}");
+}
+
+#[test]
+fn graphs_are_in_payload_order_and_name_their_source() {
+    let lock = everything();
+    let graphs: Vec<(String, usize)> =
+        lock.graphs().map(|graph| (graph.of.to_string(), graph.source)).collect();
+    let sources: Vec<usize> = graphs.iter().map(|(_, source)| *source).collect();
+    assert_eq!(sources, [0, 0, 0, 1, 2], "{graphs:?}");
+    assert_eq!(graphs[3].0, "chart redis 1.2.0+b5");
+    assert_eq!(graphs[4].0, "model llama");
+}
+
+#[test]
+fn entries_that_cannot_be_are_named() {
+    let twice = |list: &mut Vec<LockedFile>| list.push(list[0].clone());
+    type Edit<'a> = &'a dyn Fn(&mut Lock);
+    let cases: [(&str, Edit<'_>); 16] = [
+        ("neither a manifest of the image nor", &|l| l.images[0].referrers[0].subject = Digest::of(b"x")),
+        ("neither a manifest of the image nor", &|l| l.images[0].referrers.reverse()),
+        ("names another subject", &|l| l.images[0].referrers[1].tag = l.images[0].referrers[0].tag.clone()),
+        ("it stands there twice", &|l| {
+            let again = l.images[0].referrers[1].clone();
+            l.images[0].referrers.push(again);
+        }),
+        ("printable ASCII", &|l| l.images[0].referrers[0].artifact_type = Some("\x1b".to_owned())),
+        ("has no manifest", &|l| l.images[0].referrers[1].manifests.clear()),
+        ("valid repository", &|l| l.charts[0].name = "../x".to_owned()),
+        ("invalid tag", &|l| l.charts[0].version = "1 2".to_owned()),
+        ("charts/redis:1.2.0_b5 stands in the lock twice", &|l| l.charts.push(l.charts[0].clone())),
+        ("models/llama:1.2.0-rc.1_build.5 stands in the lock twice", &|l| {
+            l.models.push(l.models[0].clone());
+        }),
+        ("is not a name", &|l| l.models[0].name = "../x".to_owned()),
+        ("is not in the layers", &|l| l.models[0].files[0].layers.push(Digest::of(b"x"))),
+        ("is not among its files", &|l| l.models[0].notice = Some("other".parse().unwrap())),
+        ("is added twice", &|l| twice(&mut l.files)),
+        ("keep for something else", &|l| l.files[0].path = "volumes/x".parse().unwrap()),
+        ("is not where a tool", &|l| l.tools[0].path = "docs/helm".parse().unwrap()),
+    ];
+    for (reason, edit) in cases {
+        let mut lock = everything();
+        edit(&mut lock);
+        let fault = lock.validate().unwrap_err().to_string();
+        assert!(fault.contains(reason), "{fault} should say {reason}");
+    }
 }
 
 #[test]
@@ -124,7 +240,7 @@ fn broken_graphs_are_named() {
         assert!(fault.contains(reason), "{fault} should say {reason}");
     }
     let twice = lock(vec![image("a/a:v1", vec![child.clone()]), image("a/a:v1", vec![child])]);
-    assert!(matches!(twice.validate(), Err(GraphFault::DuplicateImage(_))));
+    assert!(matches!(twice.validate(), Err(GraphFault::Duplicate(_))));
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! What a bundle carries, as the index lists it, and what must hold of the lists.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Index, IndexError, contradiction};
+use crate::bundle::plain;
+use crate::digest::{Digest, bare_hex};
+use crate::limits;
+use crate::oci::reference::ReferenceError;
+use crate::oci::{LocalName, Platform, Reference, Repository, cosign, media};
+use crate::path::EntryPath;
+use crate::release::Name;
+use crate::text::is_printable;
+
+/// One chart, in Helm's OCI form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexChart {
+    /// Digest of its root manifest, which is among the blobs.
+    pub digest: Digest,
+    /// Its name.
+    pub name: String,
+    /// Kubernetes namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of the Helm release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Its version, as Helm writes it.
+    pub version: String,
+}
+
+/// A plain file of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexFile {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its path in the folder.
+    pub path: EntryPath,
+    /// SHA-256 of the file, bare hex.
+    #[serde(with = "bare_hex")]
+    pub sha256: Digest,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexImage {
+    /// Digest of its root manifest, which is among the blobs.
+    pub digest: Digest,
+    /// The digest its source had, when it was narrowed to fewer platforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_digest: Option<Digest>,
+    /// The platforms carried.
+    pub platforms: Vec<Platform>,
+    /// The name it is used by.
+    pub reference: Reference,
+}
+
+/// One model's weights, as an OCI image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexModel {
+    /// Digest of its root manifest, which is among the blobs.
+    pub digest: Digest,
+    /// Its name.
+    pub name: String,
+    /// A file of the model that the operator must accept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<EntryPath>,
+    /// Its version.
+    pub version: semver::Version,
+}
+
+/// Something that refers to an image: a signature, an SBOM, an attestation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexReferrer {
+    /// What kind of thing it says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Digest of its root manifest, which is among the blobs.
+    pub digest: Digest,
+    /// The image it goes with.
+    pub image: Reference,
+    /// The manifest it is about: one of the image's, or another referrer's.
+    pub subject: Digest,
+    /// Its tag beside the image, where it is found by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// A program for the operator's machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexTool {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its name.
+    pub name: String,
+    /// Its path in the folder.
+    pub path: EntryPath,
+    /// What it runs on.
+    pub platform: Platform,
+    /// SHA-256 of the file, bare hex.
+    #[serde(with = "bare_hex")]
+    pub sha256: Digest,
+}
+
+impl IndexChart {
+    /// What it is called in any registry.
+    pub fn local_name(&self) -> Result<LocalName, ReferenceError> {
+        LocalName::chart(&self.name, &self.version)
+    }
+}
+
+impl IndexModel {
+    /// What it is called in any registry.
+    pub fn local_name(&self) -> Result<LocalName, ReferenceError> {
+        LocalName::model(&self.name, &self.version.to_string())
+    }
+}
+
+/// As it is called in messages: by its tag, else by its digest.
+impl fmt::Display for IndexReferrer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tag {
+            Some(tag) => write!(f, "{}:{tag}", self.image.repository()),
+            None => write!(f, "{}@{}", self.image.repository(), self.digest),
+        }
+    }
+}
+
+/// A manifest that everything else hangs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl Index {
+    /// Every root: images, what refers to them, charts, models.
+    pub fn roots(&self) -> impl Iterator<Item = Root> {
+        let root = |name: String, digest: Digest| Root { name, digest };
+        let images =
+            self.images.iter().map(move |image| root(format!("image {}", image.reference), image.digest));
+        let referrers =
+            self.referrers.iter().map(move |referrer| root(referrer.to_string(), referrer.digest));
+        let charts =
+            self.charts.iter().map(move |c| root(format!("chart {} {}", c.name, c.version), c.digest));
+        let models = self.models.iter().map(move |model| root(format!("model {}", model.name), model.digest));
+        images.chain(referrers).chain(charts).chain(models)
+    }
+
+    /// Every plain file of the folder, tools among them: path, size, hash.
+    pub fn plain(&self) -> impl Iterator<Item = (&EntryPath, u64, Digest)> {
+        let files = self.files.iter().map(|file| (&file.path, file.bytes, file.sha256));
+        files.chain(self.tools.iter().map(|tool| (&tool.path, tool.bytes, tool.sha256)))
+    }
+
+    /// What must hold of the lists, where `blobs` are all digests there are.
+    pub(super) fn check_content(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
+        for (what, count) in [
+            ("images", self.images.len()),
+            ("charts", self.charts.len()),
+            ("models", self.models.len()),
+            ("referrers", self.referrers.len()),
+            ("files", self.files.len()),
+            ("tools", self.tools.len()),
+        ] {
+            if count > limits::INDEX_ENTRIES {
+                return contradiction(format!("it lists more {what} than the format allows"));
+            }
+        }
+        let mut names = HashSet::new();
+        let mut once = |name: String| match names.insert(name.clone()) {
+            true => Ok(()),
+            false => contradiction(format!("{name} is listed twice")),
+        };
+        for image in &self.images {
+            once(format!("image {}", image.reference))?;
+        }
+        for chart in &self.charts {
+            check_labels(&[&chart.release, &chart.namespace])?;
+            once(named(chart.local_name())?)?;
+        }
+        for model in &self.models {
+            if model.name.parse::<Name>().is_err() {
+                return contradiction("a model has no valid name");
+            }
+            once(named(model.local_name())?)?;
+        }
+        self.check_referrers(blobs)?;
+        // After the names, so that only names that can be shown are.
+        if let Some(root) = self.roots().find(|root| !blobs.contains(&root.digest)) {
+            return contradiction(format!("{} is not among the blobs", root.name));
+        }
+        self.check_plain()
+    }
+
+    fn check_referrers(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
+        let images: HashSet<&Reference> = self.images.iter().map(|image| &image.reference).collect();
+        let mut seen = HashSet::new();
+        let mut tags = HashMap::<(&Repository, &str), Digest>::new();
+        for referrer in &self.referrers {
+            let IndexReferrer { artifact_type, digest, image, subject, tag } = referrer;
+            if !images.contains(image) {
+                return contradiction(format!("{digest} refers to {image}, which is not listed"));
+            }
+            if !blobs.contains(subject) {
+                return contradiction(format!("{digest} refers to {subject}, which is not among the blobs"));
+            }
+            if digest == subject {
+                return contradiction(format!("{digest} refers to itself"));
+            }
+            if tag.as_deref().is_some_and(|tag| cosign::subject(tag) != Some(*subject)) {
+                return contradiction(format!("the tag of {digest} names another subject"));
+            }
+            if artifact_type.as_deref().is_some_and(|kind| !media::is_plain(kind)) {
+                return contradiction(format!("the type of {digest} is no printable text"));
+            }
+            if !seen.insert((image, digest)) {
+                return contradiction(format!("{referrer} is listed twice"));
+            }
+            // Two images of one repository may be the same manifest, and then have the same signature.
+            if let Some(tag) = tag
+                && *tags.entry((image.repository(), tag)).or_insert(*digest) != *digest
+            {
+                return contradiction(format!("{referrer} is listed with two digests"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_plain(&self) -> Result<(), IndexError> {
+        if let Some((path, ..)) = self.plain().find(|(_, bytes, _)| *bytes > limits::PLAIN_FILE_BYTES) {
+            return contradiction(format!("{path} is larger than a plain file may be"));
+        }
+        for tool in &self.tools {
+            if plain::tool_path(&tool.name, &tool.platform).as_ref() != Ok(&tool.path) {
+                return contradiction(format!("{} is not where a tool of its name lies", tool.path));
+            }
+        }
+        plain::check(self.plain().map(|(path, ..)| path))
+            .map_err(|error| IndexError::Contradiction(error.to_string()))
+    }
+}
+
+fn named(name: Result<LocalName, ReferenceError>) -> Result<String, IndexError> {
+    name.map(|name| name.to_string()).map_err(|error| IndexError::Contradiction(error.to_string()))
+}
+
+fn check_labels(labels: &[&Option<String>]) -> Result<(), IndexError> {
+    let holds = |label: &String| !label.is_empty() && label.len() <= 63 && label.chars().all(is_printable);
+    match labels.iter().filter_map(|label| label.as_ref()).all(holds) {
+        true => Ok(()),
+        false => {
+            contradiction("the release or namespace of a chart is no printable text of at most 63 bytes")
+        }
+    }
+}

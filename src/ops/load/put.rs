@@ -1,0 +1,228 @@
+//! Putting what is missing: blobs in parallel, in payload order; then the manifests of each thing.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::notes::Files;
+use super::report::Counts;
+use crate::digest::{Blob, Digest};
+use crate::oci::{Pointer, Reference, Repository};
+use crate::ops::transfer::{self, Checked};
+use crate::plan::load::{LoadPlan, Put, PutManifest};
+use crate::progress::{Event, ItemState, Observer, Silent};
+use crate::registry::{self, BlobPush, Client, NoNotes, Pushed, UploadNotes};
+use crate::store;
+use crate::store::volumes::Volumes;
+
+/// Why something was not loaded.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    pub(super) why: String,
+    pub(super) damaged: bool,
+}
+
+/// What became of each thing that was to be put, by the name it was to have.
+pub(super) type Outcomes = HashMap<Reference, Result<(), Fault>>;
+
+impl From<store::Error> for Fault {
+    fn from(error: store::Error) -> Self {
+        let damaged = !matches!(error, store::Error::Registry(_) | store::Error::Interrupted);
+        Self { why: error.to_string(), damaged }
+    }
+}
+
+impl From<registry::Error> for Fault {
+    fn from(error: registry::Error) -> Self {
+        Self { why: error.to_string(), damaged: false }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Tally {
+    sent: AtomicU64,
+    mounted: AtomicU64,
+    present: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            planned: 0,
+            planned_bytes: 0,
+            sent: self.sent.load(Ordering::Relaxed),
+            mounted: self.mounted.load(Ordering::Relaxed),
+            present: self.present.load(Ordering::Relaxed),
+            sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Bytes from which an upload is noted for another process: a smaller one is begun again, which costs less than keeping notes.
+const NOTED: u64 = 1 << 20;
+
+/// One load, under way.
+pub(super) struct Loading<'a> {
+    pub(super) client: &'a Client,
+    pub(super) volumes: &'a Volumes,
+    pub(super) notes: &'a Files,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) tally: Tally,
+}
+
+impl Loading<'_> {
+    /// Puts everything of `plan`, blobs first.
+    pub(super) fn run(&self, plan: &LoadPlan, parallel: usize) -> Outcomes {
+        let stop = AtomicBool::new(false);
+        let failed = Mutex::new(HashMap::<Digest, Fault>::new());
+        let items = plan.blobs.len() as u64;
+        self.observer.event(Event::Begin { verb: "load", bytes: plan.bytes(), items });
+        transfer::in_parallel(plan.blobs.len(), parallel, &stop, &|item| {
+            let (blob, repositories) = &plan.blobs[item];
+            if let Err(fault) = self.blob(blob, repositories)
+                && let Ok(mut failed) = failed.lock()
+            {
+                failed.insert(blob.digest, fault);
+            }
+        });
+        let failed = failed.into_inner().unwrap_or_default();
+        let outcomes = Mutex::new(HashMap::new());
+        let done = AtomicUsize::new(0);
+        transfer::in_parallel(plan.items.len(), parallel, &stop, &|item| {
+            let put = &plan.items[item];
+            let outcome = self.item(put, &failed);
+            let name = put.placed.to.to_string();
+            let state = if outcome.is_ok() { ItemState::Done } else { ItemState::Failed };
+            self.observer.event(Event::Item { name: &name, digest: Some(&put.placed.root), bytes: 0, state });
+            done.fetch_add(1, Ordering::Relaxed);
+            if let Ok(mut outcomes) = outcomes.lock() {
+                outcomes.insert(put.placed.to.clone(), outcome);
+            }
+        });
+        self.observer.event(Event::End);
+        outcomes.into_inner().unwrap_or_default()
+    }
+
+    /// Puts one blob into every repository that needs it: sent at most once, mounted into the others where the registry can.
+    fn blob(&self, blob: &Blob, repositories: &[Repository]) -> Result<(), Fault> {
+        let name = blob.digest.short();
+        let say = |state| {
+            self.observer.event(Event::Item {
+                name: &name,
+                digest: Some(&blob.digest),
+                bytes: blob.size,
+                state,
+            });
+        };
+        let notes: &dyn UploadNotes = if blob.size < NOTED { &NoNotes } else { self.notes };
+        let mut holders = Vec::new();
+        let mut lacking = Vec::new();
+        for repository in repositories {
+            match self.client.head_blob(repository, &blob.digest) {
+                Ok(Some(size)) if size == blob.size => {
+                    // A load killed between the registry's last answer and its own next step left the note.
+                    notes.forget(repository, &blob.digest);
+                    holders.push(repository.clone());
+                }
+                Ok(_) => lacking.push(repository),
+                Err(error) => {
+                    say(ItemState::Failed);
+                    return Err(error.into());
+                }
+            }
+        }
+        self.tally.present.fetch_add(holders.len() as u64, Ordering::Relaxed);
+        if lacking.is_empty() {
+            self.observer.event(Event::Advance { bytes: blob.size });
+            say(ItemState::Present);
+            return Ok(());
+        }
+        say(ItemState::Started);
+        let place = self.volumes.whereabouts(&blob.digest);
+        let checked = Checked::new(self.volumes, &place, self.observer);
+        let mut moved = false;
+        for repository in lacking {
+            let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };
+            match self.client.push_blob(&push) {
+                Ok(Pushed::Mounted) => {
+                    self.tally.mounted.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(Pushed::Sent { bytes, .. }) => {
+                    moved = true;
+                    self.tally.sent.fetch_add(1, Ordering::Relaxed);
+                    self.tally.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    say(ItemState::Failed);
+                    return Err(error.into());
+                }
+            }
+            holders.push(repository.clone());
+        }
+        if !moved {
+            self.observer.event(Event::Advance { bytes: blob.size });
+        }
+        say(if moved { ItemState::Done } else { ItemState::Mounted });
+        Ok(())
+    }
+
+    /// Puts a thing's manifests, children first, what refers to it, its name last; and asks the registry what it holds then.
+    fn item(&self, put: &Put, failed: &HashMap<Digest, Fault>) -> Result<(), Fault> {
+        let all = || put.manifests.iter().chain(put.referrers.iter().flatten());
+        if let Some(fault) = all().flat_map(|manifest| &manifest.needs).find_map(|digest| failed.get(digest))
+        {
+            return Err(fault.clone());
+        }
+        let Put { placed, manifests, referrers } = put;
+        let repository = placed.to.repository();
+        let Some((root, children)) = manifests.split_last() else { return Ok(()) };
+        for child in children {
+            self.manifest(repository, child, &Pointer::Digest(child.digest))?;
+        }
+        if !referrers.is_empty() {
+            self.manifest(repository, root, &Pointer::Digest(root.digest))?;
+        }
+        for (referrer, manifests) in placed.referrers.iter().zip(referrers) {
+            for manifest in manifests {
+                let pointer = match manifest.digest == referrer.listed.digest {
+                    true => referrer.pointer(),
+                    false => Pointer::Digest(manifest.digest),
+                };
+                self.manifest(repository, manifest, &pointer)?;
+            }
+            self.holds(&referrer.to, &referrer.pointer(), referrer.listed.digest)?;
+        }
+        self.manifest(repository, root, &placed.pointer())?;
+        self.holds(&placed.to, &placed.pointer(), placed.root)
+    }
+
+    fn manifest(
+        &self,
+        repository: &Repository,
+        manifest: &PutManifest,
+        pointer: &Pointer,
+    ) -> Result<(), Fault> {
+        let digest = manifest.digest;
+        let Some(size) = self.volumes.size(&digest) else {
+            return Err(store::Error::Missing { place: "the bundle".into(), digest }.into());
+        };
+        let place = self.volumes.whereabouts(&digest);
+        let checked = Checked::new(self.volumes, &place, &Silent);
+        let bytes = transfer::read_whole(&checked, &Blob { digest, size })?.into();
+        self.client.push_manifest(repository, pointer, &manifest.media_type, &bytes)?;
+        Ok(())
+    }
+
+    /// Whether the registry holds `wanted` where it was put.
+    fn holds(&self, to: &Reference, pointer: &Pointer, wanted: Digest) -> Result<(), Fault> {
+        let head = self.client.head_manifest(to.repository(), pointer)?;
+        let got = head.and_then(|head| head.digest);
+        if got == Some(wanted) {
+            return Ok(());
+        }
+        let got = got.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+        let why = format!("the registry holds {got} under {to} after {wanted} was put there");
+        Err(Fault { why, damaged: false })
+    }
+}

@@ -1,0 +1,123 @@
+//! What a load did, or would do, as plain data.
+
+use serde::Serialize;
+use signing::KeyId;
+
+use super::put::{Fault, Outcomes};
+use crate::bundle::index::Release;
+use crate::digest::Digest;
+use crate::oci::Reference;
+use crate::ops::finding::Finding;
+use crate::plan::placing::{Kind, Placed};
+
+/// What was loaded, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether everything is in the registry, byte for byte.
+    pub ok: bool,
+    /// Whether only planned.
+    pub dry_run: bool,
+    /// What was loaded; `None` when the signatures do not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// Whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// Everything seen before the load; when one of them refuses, nothing was sent.
+    pub findings: Vec<Finding>,
+    /// What became of each image.
+    pub images: Vec<Delivery>,
+    /// What became of each signature, SBOM and the like: the same as of its image.
+    pub referrers: Vec<Delivery>,
+    /// What became of each chart.
+    pub charts: Vec<Delivery>,
+    /// What became of each model.
+    pub models: Vec<Delivery>,
+    /// What became of the blobs.
+    pub blobs: Counts,
+}
+
+/// What became of the blobs. One that is needed in several repositories is counted in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// To be sent; in a plan only.
+    pub planned: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Taken over from another repository of the registry.
+    pub mounted: u64,
+    /// There before.
+    pub present: u64,
+    /// Bytes to be sent at most; in a plan only.
+    pub planned_bytes: u64,
+    /// Bytes of blobs put on the wire, repetitions included.
+    pub sent_bytes: u64,
+}
+
+/// What became of one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// As the vendor names it.
+    pub from: String,
+    /// As it is named in the registry.
+    pub to: Reference,
+    /// Its digest, there and here.
+    pub digest: Digest,
+    /// What became of it.
+    pub state: State,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether it failed because the bundle is damaged, not the registry.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
+}
+
+/// What became of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is to be loaded; in a plan only.
+    Planned,
+    /// It was there, unchanged.
+    Present,
+    /// It was loaded.
+    Loaded,
+    /// It was not.
+    Failed,
+}
+
+impl Report {
+    /// Images, charts and models; what refers to an image fails with it.
+    pub fn items(&self) -> impl Iterator<Item = &Delivery> + Clone {
+        self.images.iter().chain(&self.charts).chain(&self.models)
+    }
+
+    /// Takes in what became of `placed`, of which the registry had everything that `there` says.
+    pub(super) fn settle(&mut self, placed: Vec<Placed>, there: &[bool], mut outcomes: Outcomes) {
+        for (placed, there) in placed.into_iter().zip(there) {
+            let (state, why, damaged) = match outcomes.remove(&placed.to) {
+                _ if *there => (State::Present, None, false),
+                None => (State::Planned, None, false),
+                Some(Ok(())) => (State::Loaded, None, false),
+                Some(Err(Fault { why, damaged })) => (State::Failed, Some(why), damaged),
+            };
+            self.referrers.extend(placed.referrers.into_iter().map(|referrer| Delivery {
+                from: referrer.listed.to_string(),
+                to: referrer.to,
+                digest: referrer.listed.digest,
+                state,
+                why: None,
+                damaged: false,
+            }));
+            let Placed { kind, from, to, root: digest, .. } = placed;
+            let list = match kind {
+                Kind::Image => &mut self.images,
+                Kind::Chart => &mut self.charts,
+                Kind::Model => &mut self.models,
+            };
+            list.push(Delivery { from, to, digest, state, why, damaged });
+        }
+        let failed = self.items().any(|item| item.state == State::Failed);
+        self.ok = !failed;
+    }
+}
