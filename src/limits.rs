@@ -82,3 +82,19 @@ pub const TAR_HEADER_BYTES: u64 = 64 << 10;
 pub const ARCHIVE_LINKS: usize = 8;
 /// Images locked at the same time.
 pub const LOCK_PARALLEL: usize = 8;
+/// Bytes of a chart's archive. Helm keeps a chart in a Kubernetes secret of 1 MiB; those with many subcharts reach 5 MiB.
+pub const CHART_BYTES: u64 = 32 << 20;
+/// Bytes of one file of a chart: what Helm reads.
+pub const CHART_FILE_BYTES: u64 = 5 << 20;
+/// Bytes that a chart's archive unpacks to, those of subcharts in it among them: what Helm reads.
+pub const CHART_UNPACKED_BYTES: u64 = 100 << 20;
+/// How many times its own size an archive may unpack to, beyond [`CHART_RATIO_FROM`]: charts of repetitive manifests reach 30.
+pub const CHART_RATIO: u64 = 200;
+/// Bytes an archive may unpack to whatever its own size.
+pub const CHART_RATIO_FROM: u64 = 16 << 20;
+/// Entries of a chart's archive, those of subcharts in it among them.
+pub const CHART_ENTRIES: usize = 20_000;
+/// Charts within charts: real ones are three deep.
+pub const CHART_DEPTH: usize = 8;
+/// Bytes of a repository's `index.yaml`: the largest public one has 25 MB.
+pub const REPOSITORY_BYTES: u64 = 64 << 20;

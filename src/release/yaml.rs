@@ -20,6 +20,10 @@ use crate::limits;
 pub enum Hand {
     /// A person: at most [`limits::HAND_WRITTEN_BYTES`]; a few anchors and aliases are fine.
     Person,
+    /// Whoever made a chart: at most [`limits::CHART_FILE_BYTES`].
+    Chart,
+    /// The program that keeps a chart repository: at most [`limits::REPOSITORY_BYTES`].
+    Repository,
     /// This program: at most [`limits::LOCK_BYTES`]; it never writes an anchor, so none is read.
     Machine,
 }
@@ -113,6 +117,8 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], file: &str, hand: Hand) -> Result<T, Error> {
     let limit = match hand {
         Hand::Person => limits::HAND_WRITTEN_BYTES,
+        Hand::Chart => limits::CHART_FILE_BYTES,
+        Hand::Repository => limits::REPOSITORY_BYTES,
         Hand::Machine => limits::LOCK_BYTES,
     };
     let size = bytes.len() as u64;
@@ -126,7 +132,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], file: &str, hand: Hand) -> Resul
 
 fn options(hand: Hand) -> serde_saphyr::Options {
     let (aliases, replayed) = match hand {
-        Hand::Person => (limits::YAML_ALIASES, limits::YAML_REPLAYED),
+        Hand::Person | Hand::Chart | Hand::Repository => (limits::YAML_ALIASES, limits::YAML_REPLAYED),
         Hand::Machine => (0, 0),
     };
     serde_saphyr::options! {
