@@ -37,6 +37,40 @@ pub fn header(name: &str, size: u64) -> Vec<u8> {
     out
 }
 
+/// The header of a file of any name and size, for tars that others unpack: as [`header`] where that can hold it, else with pax records.
+#[must_use]
+pub fn file_entry(name: &str, size: u64) -> Vec<u8> {
+    entry(name, size, b'0')
+}
+
+/// The entry of a folder, whose name ends in `/`: mode 0755.
+#[must_use]
+pub fn folder_entry(name: &str) -> Vec<u8> {
+    entry(name, 0, b'5')
+}
+
+/// An entry whose name or size may need a pax record. Names that are not ASCII do: ustar leaves their encoding open, pax says UTF-8.
+fn entry(name: &str, size: u64, kind: u8) -> Vec<u8> {
+    let mut records = String::new();
+    if name.len() > 100 || !name.is_ascii() {
+        records += &pax_record("path", name);
+    }
+    if size > OCTAL_MAX {
+        records += &pax_record("size", &size.to_string());
+    }
+    let size = if size > OCTAL_MAX { 0 } else { size };
+    if records.is_empty() {
+        return block(name, size, kind).to_vec();
+    }
+    let mut out = block("pax", records.len() as u64, b'x').to_vec();
+    out.extend_from_slice(records.as_bytes());
+    out.resize(out.len().next_multiple_of(512), 0);
+    // Readers that know no pax see the beginning of the name.
+    let plain: String = name.chars().filter(char::is_ascii).take(100).collect();
+    out.extend_from_slice(&block(&plain, size, kind));
+    out
+}
+
 /// `<length> <key>=<value>\n`, where the length counts itself.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = key.len() + value.len() + 3;
@@ -51,7 +85,7 @@ fn block(name: &str, size: u64, kind: u8) -> [u8; 512] {
     let mut block = [0u8; 512];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &name.as_bytes()[..name.len().min(100)]);
-    put(100, b"0000644\0");
+    put(100, if kind == b'5' { b"0000755\0" } else { b"0000644\0" });
     put(108, b"0000000\0");
     put(116, b"0000000\0");
     put(124, format!("{size:011o}\0").as_bytes());

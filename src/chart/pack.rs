@@ -28,7 +28,7 @@ pub fn pack(name: &str, files: &[(EntryPath, Vec<u8>)]) -> Result<Vec<u8>, crate
     sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut gzip = GzBuilder::new().operating_system(OS_UNKNOWN).write(Vec::new(), Compression::new(LEVEL));
     for (path, bytes) in sorted {
-        let head = crate::bundle::tar::header(path.as_str(), bytes.len() as u64);
+        let head = crate::bundle::tar::file_entry(path.as_str(), bytes.len() as u64);
         let padding = bytes.len().next_multiple_of(512) - bytes.len();
         write(&mut gzip, &head);
         write(&mut gzip, bytes);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::bundle::counted;
-use super::registry::{self, RegistryArgs};
+use super::registry::RegistryArgs;
 use super::secrets::Passphrases;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
@@ -14,6 +14,7 @@ use crate::checked::ByteSize;
 use crate::ops::build::{self, Grantee, Mode, Report};
 use crate::ops::keys;
 use crate::release::lock::Seal;
+use crate::sources::Online;
 
 /// Build a bundle from a lock: writes OUT/NAME-VERSION/, sealed and signed.
 ///
@@ -63,7 +64,7 @@ impl Verb for Build {
             volume_size: self.volume_size,
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
-        let report = build::build(&request, registry::images(&client), &observer)?;
+        let report = build::build(&request, Online(client), &observer)?;
         ui.answer(&report, |page| draw(page, &report));
         if !report.dry_run && report.signers.is_empty() {
             ui.warn("it is not signed, so nobody can load it yet: bundle sign DIR --key KEY");

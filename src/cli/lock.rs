@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::registry::{self, RegistryArgs};
+use super::registry::RegistryArgs;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
 use crate::ops::lock::{self, Change, Mode, Outcome, Report};
+use crate::sources::Online;
 
 /// Pin every reference of a release to digest and size: writes release.lock beside release.yaml.
 ///
@@ -33,7 +34,7 @@ impl Verb for Lock {
         let observer = ui.observer();
         let client = self.registry.client(&observer)?;
         let request = lock::Request { file: self.file.clone(), mode };
-        let report = lock::lock(&request, registry::images(&client), observer.as_ref())?;
+        let report = lock::lock(&request, Online(client), observer.as_ref())?;
         for finding in &report.findings {
             ui.warn(&finding.to_string());
         }

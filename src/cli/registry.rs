@@ -7,10 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::Failure;
-use crate::oci::Reference;
 use crate::progress::Observer;
 use crate::registry::{Client, Options};
-use crate::sources::{Images, Remote};
 
 /// How registries are reached. Credentials come from the Docker configuration (`docker login`, credential helpers).
 #[derive(Debug, Clone, Args)]
@@ -38,10 +36,4 @@ impl RegistryArgs {
         };
         Ok(Arc::new(Client::new(&options, Arc::clone(observer))?))
     }
-}
-
-/// The source of a reference's repository.
-pub(super) fn images(client: &Arc<Client>) -> impl Fn(&Reference) -> Arc<dyn Images> + Sync {
-    let client = Arc::clone(client);
-    move |reference| Arc::new(Remote::new(Arc::clone(&client), reference))
 }

@@ -17,13 +17,12 @@ use crate::bundle::{Geometry, seal};
 use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::limits;
-use crate::oci::Reference;
 use crate::ops::grant::GrantName;
 use crate::plan::payload::{self, Payload, PayloadError};
 use crate::progress::{Event, Observer};
 use crate::release::lock::{self, Lock, Of, Seal};
 use crate::release::{Origin, OriginError};
-use crate::sources::{self, Images};
+use crate::sources::{self, Images, Reach};
 use crate::store;
 use crate::sys::fs;
 
@@ -229,11 +228,12 @@ pub enum Error {
 /// How often a blob that came wrong, or volumes that cannot be gone on with, are begun again.
 const ATTEMPTS: u32 = 3;
 
-/// Builds a bundle. `registry` gives the source of a reference's repository.
-pub fn build<R>(request: &Request<'_>, registry: R, observer: &Arc<dyn Observer>) -> Result<Report, Error>
-where
-    R: Fn(&Reference) -> Arc<dyn Images> + Sync,
-{
+/// Builds a bundle.
+pub fn build(
+    request: &Request<'_>,
+    reach: impl Reach,
+    observer: &Arc<dyn Observer>,
+) -> Result<Report, Error> {
     let plan = Plan::read(request)?;
     let mut report = plan.report(request);
     if request.mode == Mode::DryRun {
@@ -250,7 +250,7 @@ where
         report.grants = finish::sign_again(&work, request)?;
     } else {
         plan.check_room(request.out, &work)?;
-        let sources = plan.open_sources(request.file, registry)?;
+        let sources = plan.open_sources(request.file, &reach)?;
         let graphs: Vec<_> = plan.lock.graphs().collect();
         let filling =
             fill::Filling { plan: &plan, work: &work, graphs: &graphs, sources: &sources, observer };
@@ -263,7 +263,7 @@ where
         observer.event(Event::Advance { bytes: report.resumed_bytes });
         filling.run(ATTEMPTS)?;
         observer.event(Event::End);
-        finish::finish(&plan, &work, request)?;
+        finish::finish(&plan, &work, request, &reach)?;
     }
     let sealed = work.publish(&report.folder)?;
     report.index = Some(sealed);
@@ -357,11 +357,8 @@ impl Plan {
     }
 
     /// The source of each image, chart and model, by the numbers that graphs name.
-    fn open_sources<R>(&self, file: &Path, registry: R) -> Result<Vec<Arc<dyn Images>>, Error>
-    where
-        R: Fn(&Reference) -> Arc<dyn Images>,
-    {
-        let sources = sources::Sources::new(file.parent().unwrap_or(Path::new("")), registry);
+    fn open_sources(&self, file: &Path, reach: &dyn Reach) -> Result<Vec<Arc<dyn Images>>, Error> {
+        let sources = sources::Sources::new(file.parent().unwrap_or(Path::new("")), reach);
         let open = |graph: &lock::Graph<'_>| {
             let what = || graph.of.to_string();
             let opened = match graph.of {

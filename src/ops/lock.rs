@@ -5,15 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::digest::Digest;
 use crate::limits;
-use crate::oci::Reference;
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::Release;
 use crate::release::lock::{FORMAT, Lock};
-use crate::sources::{self, Images, Resolved, Sources, Wish, resolve};
+use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
 
 mod error;
@@ -47,14 +46,11 @@ pub fn lock_path(file: &Path) -> PathBuf {
     file.with_extension("lock")
 }
 
-/// Locks a release. `registry` gives the source of a reference's repository; `observer` is told of each image.
+/// Locks a release. `observer` is told of each image.
 ///
 /// # Errors
 /// [`Error`]; with [`Mode::Check`], [`Error::Stale`] when a new lock would differ from the one there is.
-pub fn lock<R>(request: &Request, registry: R, observer: &dyn Observer) -> Result<Report, Error>
-where
-    R: Fn(&Reference) -> Arc<dyn Images> + Sync,
-{
+pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Result<Report, Error> {
     let file = &request.file;
     let shown = file.display().to_string();
     let bytes = fs::read_limited(file, limits::HAND_WRITTEN_BYTES)?;
@@ -69,7 +65,7 @@ where
     let path = lock_path(file);
     let (previous, mut stale, mut findings) = read_previous(&path)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let sources = Sources::new(folder, registry);
+    let sources = Sources::new(folder, &reach);
     let resolved = resolve_all(&release, previous.as_ref(), &sources, observer)
         .map_err(|faults| Error::Images(faults.into_iter().map(|fault| fault.within(&shown)).collect()))?;
     for Resolved { image, left_behind } in &resolved {
@@ -132,10 +128,10 @@ fn read_previous(path: &Path) -> Result<Previous, Error> {
 }
 
 /// Resolves every image, at most [`limits::LOCK_PARALLEL`] at a time, in the order of the release; or all faults.
-fn resolve_all<R: Fn(&Reference) -> Arc<dyn Images> + Sync>(
+fn resolve_all(
     release: &Release,
     previous: Option<&Lock>,
-    sources: &Sources<R>,
+    sources: &Sources<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<Resolved>, Vec<ImageFault>> {
     let images = &release.images;
@@ -174,11 +170,11 @@ fn resolve_all<R: Fn(&Reference) -> Arc<dyn Images> + Sync>(
     if faults.is_empty() { Ok(resolved) } else { Err(faults) }
 }
 
-fn resolve_one<R: Fn(&Reference) -> Arc<dyn Images> + Sync>(
+fn resolve_one(
     release: &Release,
     image: &crate::release::yaml::At<crate::release::model::Image>,
     previous: Option<&Lock>,
-    sources: &Sources<R>,
+    sources: &Sources<'_>,
 ) -> Result<Resolved, sources::Error> {
     let image = &image.value;
     let opened = sources.open(&image.reference, image.from.as_ref())?;

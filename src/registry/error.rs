@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::Site;
 use crate::digest::Digest;
 
 /// A fault of a registry. `registry` is host and port; `what` is the thing asked for, `host/path:tag`, `host/path@digest` or
@@ -134,6 +135,34 @@ pub enum Error {
         status: u16,
         /// The registry's own code and message.
         message: String,
+    },
+    /// A server that is no registry answered with a status that ends the matter.
+    #[error("{what}: {host} answered {status}: {message}")]
+    Web {
+        /// What kind of server it is.
+        site: Site,
+        /// Host and port that answered.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// HTTP status.
+        status: u16,
+        /// Its own word for the reason, where it has one.
+        code: String,
+        /// Its own message.
+        message: String,
+    },
+    /// The head of an answer says that this is another thing than was asked for.
+    #[error("{what}: the server says {header} {got}; {expected} was asked for")]
+    OtherHead {
+        /// What was asked for.
+        what: String,
+        /// Which header.
+        header: &'static str,
+        /// What it should say.
+        expected: String,
+        /// What it says.
+        got: String,
     },
     /// Nothing moved for too long, in every attempt.
     #[error("{what}: nothing moved for {seconds} s")]

@@ -115,7 +115,7 @@ fn index(bytes: &[u8], media_type: &str, what: &str) -> Result<Vec<Descriptor>, 
 }
 
 /// The target of `rel="next"` in a `Link` header (RFC 8288).
-fn next(header: &str) -> Option<&str> {
+pub(super) fn next(header: &str) -> Option<&str> {
     let mut rest = header;
     loop {
         let (target, parameters) = rest.split_once('<')?.1.split_once('>')?;

@@ -26,6 +26,7 @@ mod request;
 mod retry;
 mod session;
 mod token;
+mod web;
 mod wire;
 
 pub use error::Error;
@@ -34,6 +35,7 @@ pub use options::{Options, Proxies};
 pub use pull::BlobBody;
 pub use push::{BlobPush, Pushed};
 pub use session::{NoNotes, Session, UploadNotes};
+pub use web::{Got, Page, Pass, Site, WebFile};
 
 use crate::oci::Repository;
 use crate::progress::Observer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response};
 use tokio::runtime::Runtime;
 
@@ -11,6 +11,7 @@ use super::answer::{self, Answer, content_digest, header};
 use super::request::{Ask, Bound, Core};
 use super::retry::Failure;
 use super::token::Scope;
+use super::web::WebFile;
 use super::{Client, Error, api};
 use crate::checked::small;
 use crate::digest::{Blob, Digest};
@@ -58,8 +59,8 @@ impl Client {
         let mut body = BlobBody {
             core: self.core.clone(),
             runtime: self.runtime.clone(),
-            repository: repository.clone(),
-            blob: *blob,
+            target: Target::Blob { repository: repository.clone(), digest: blob.digest },
+            size: blob.size,
             position: offset,
             arrived: offset,
             failures: 0,
@@ -67,20 +68,44 @@ impl Client {
             skip: 0,
             pending: Bytes::new(),
         };
-        if offset < blob.size {
-            let runtime = body.runtime.clone();
-            runtime.block_on(body.connect())?;
-        }
+        body.begin()?;
+        Ok(body)
+    }
+
+    /// The bytes of a file on the web from `offset` (≤ its size) to its end: unhashed, but exactly as many.
+    pub fn open_web(&self, file: &WebFile, offset: u64) -> Result<BlobBody, Error> {
+        let mut body = BlobBody {
+            core: self.core.clone(),
+            runtime: self.runtime.clone(),
+            target: Target::Web(Box::new(file.clone())),
+            size: file.size,
+            position: offset,
+            arrived: offset,
+            failures: 0,
+            response: None,
+            skip: 0,
+            pending: Bytes::new(),
+        };
+        body.begin()?;
         Ok(body)
     }
 }
 
-/// The bytes of a blob as they arrive. A broken connection is taken up again where it broke.
+/// What a body is of.
+enum Target {
+    /// A blob of a repository.
+    Blob { repository: Repository, digest: Digest },
+    /// A file of another server.
+    Web(Box<WebFile>),
+}
+
+/// The bytes of a blob or file as they arrive. A broken connection is taken up again where it broke.
 pub struct BlobBody {
     core: Arc<Core>,
     runtime: Arc<Runtime>,
-    repository: Repository,
-    blob: Blob,
+    target: Target,
+    /// Bytes of the whole.
+    size: u64,
     /// Bytes before this one were received.
     position: u64,
     /// Where `position` was at the last counted failure.
@@ -108,18 +133,30 @@ impl Pieces for BlobBody {
 
 impl std::fmt::Debug for BlobBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BlobBody({}@{} at {})", self.repository, self.blob, self.position)
+        write!(f, "BlobBody({} at {})", self.what(), self.position)
     }
 }
 
 impl BlobBody {
     fn what(&self) -> String {
-        format!("{}@{}", self.repository, self.blob.digest)
+        match &self.target {
+            Target::Blob { repository, digest } => format!("{repository}@{digest}"),
+            Target::Web(file) => file.what.clone(),
+        }
+    }
+
+    /// Connects, when there is a byte to come.
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.position < self.size {
+            let runtime = self.runtime.clone();
+            runtime.block_on(self.connect())?;
+        }
+        Ok(())
     }
 
     /// The next bytes; empty at the end.
     async fn receive(&mut self) -> Result<Bytes, Error> {
-        while self.position < self.blob.size {
+        while self.position < self.size {
             if self.response.is_none() {
                 self.connect().await?;
             }
@@ -131,7 +168,7 @@ impl BlobBody {
                     piece => return Ok(piece),
                 },
                 Ok(None) => {
-                    let (expected, got) = (self.blob.size, self.position);
+                    let (expected, got) = (self.size, self.position);
                     Failure::passing(Error::ShortBody { what, expected, got })
                 }
                 Err(failure) => failure,
@@ -149,7 +186,7 @@ impl BlobBody {
         let piece = piece.split_off(skipped);
         self.skip -= skipped as u64;
         self.position += piece.len() as u64;
-        if self.position > self.blob.size {
+        if self.position > self.size {
             return Err(self.too_long());
         }
         Ok(piece)
@@ -170,7 +207,7 @@ impl BlobBody {
     }
 
     fn too_long(&self) -> Error {
-        Error::TooLong { what: self.what(), limit: self.blob.size }
+        Error::TooLong { what: self.what(), limit: self.size }
     }
 
     async fn failed(&mut self, failure: Failure) -> Result<(), Error> {
@@ -197,14 +234,24 @@ impl BlobBody {
 
     async fn try_connect(&mut self) -> Result<Response, Failure> {
         let core = self.core.clone();
-        let repository = self.repository.clone();
-        let mut ask = blob_ask(Method::GET, &repository, &self.blob.digest);
+        let mut headers = HeaderMap::new();
         if self.position > 0 {
             let value = HeaderValue::from_str(&format!("bytes={}-", self.position))
                 .map_err(|_| self.malformed("an offset that cannot be asked for"))?;
-            ask.headers.insert(RANGE, value);
+            headers.insert(RANGE, value);
         }
-        let response = core.open(&ask).await?;
+        let response = match &self.target {
+            Target::Blob { repository, digest } => {
+                let mut ask = blob_ask(Method::GET, repository, digest);
+                ask.headers = headers;
+                let response = core.open(&ask).await?;
+                if !matches!(response.status().as_u16(), 200 | 206 | 416) {
+                    return Err(refusal(&core, &ask, response).await.into());
+                }
+                response
+            }
+            Target::Web(file) => file.open(&core, headers).await?,
+        };
         let (begins, total) = match response.status().as_u16() {
             200 => (0, response.content_length()),
             206 => {
@@ -216,22 +263,23 @@ impl BlobBody {
                 (begins, total)
             }
             416 => {
-                let (expected, got) = (self.blob.size, self.position);
-                return Err(Error::ShortBody { what: ask.what, expected, got }.into());
+                let (expected, got) = (self.size, self.position);
+                return Err(Error::ShortBody { what: self.what(), expected, got }.into());
             }
-            _ => return Err(refusal(&core, &ask, response).await.into()),
+            _ => return Err(self.malformed("an answer that was not asked for").into()),
         };
-        if total.is_some_and(|total| total > self.blob.size) {
+        if total.is_some_and(|total| total > self.size) {
             return Err(self.too_long().into());
         }
         let html = header(response.headers(), "content-type").is_some_and(|kind| kind.contains("text/html"));
-        if html && total != Some(self.blob.size) {
+        if html && total != Some(self.size) {
             return Err(self.malformed("a web page (text/html)").into());
         }
-        if let Some(got) = content_digest(response.headers(), &ask.what)?
-            && got != self.blob.digest
+        if let Target::Blob { digest, .. } = self.target
+            && let Some(got) = content_digest(response.headers(), &self.what())?
+            && got != digest
         {
-            return Err(Error::WrongDigest { what: ask.what, expected: self.blob.digest, got }.into());
+            return Err(Error::WrongDigest { what: self.what(), expected: digest, got }.into());
         }
         self.skip = self.position - begins;
         Ok(response)

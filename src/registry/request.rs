@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response};
 use url::Url;
 
@@ -13,7 +13,7 @@ use super::answer::{self, Answer};
 use super::hosts::{self, Hosts, same_origin};
 use super::http::{Fault, Http, fault};
 use super::retry::{self, Again, Failure};
-use super::token::{Bearer, Need, Scope, Tokens};
+use super::token::{Need, Scope, Tokens};
 use super::{Error, Options};
 use crate::checked::small;
 use crate::limits;
@@ -43,7 +43,12 @@ pub(super) struct Ask<'a> {
     pub(super) limit: u64,
     /// What is asked for, for messages.
     pub(super) what: String,
+    /// Looks at the head of each answer of the first host, redirects among them.
+    pub(super) watch: Option<&'a Watch<'a>>,
 }
+
+/// Judges the head of an answer.
+pub(super) type Watch<'a> = dyn Fn(&HeaderMap) -> Result<(), Error> + Sync + 'a;
 
 /// How much of a body is read.
 #[derive(Clone, Copy)]
@@ -80,6 +85,7 @@ impl<'a> Ask<'a> {
             scopes: Vec::new(),
             limit: limits::MANIFEST_BYTES,
             what,
+            watch: None,
         }
     }
 
@@ -139,6 +145,11 @@ impl Core {
 
     async fn once(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
         let response = self.open(ask).await?;
+        self.whole(ask, response).await
+    }
+
+    /// An answer with its body, of which a refusal's start is enough.
+    async fn whole(&self, ask: &Ask<'_>, response: Response) -> Result<Answer, Failure> {
         let bound = if response.status().is_success() { Bound::Whole(ask.limit) } else { Bound::REFUSAL };
         let (status, headers, url) =
             (response.status().as_u16(), response.headers().clone(), response.url().clone());
@@ -183,6 +194,45 @@ impl Core {
         self.patiently(what, response.chunk()).await?.map_err(|error| fault(error, &url).failure())
     }
 
+    /// Sends `ask`, whose target is a URL, once, and follows redirects; `pass` is shown to that URL's own origin alone. What a registry
+    /// would negotiate (a scheme, a token) is fixed here.
+    pub(super) async fn open_web(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        pass: Option<&HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let response =
+            self.trip(ask, url.clone(), pass.map(|pass| (url, pass))).await.map_err(Fault::failure)?;
+        let status = response.status().as_u16();
+        let at_home = same_origin(response.url(), url);
+        if retry::is_passing(status) || (!at_home && status == 403) {
+            return Err(self.refused(ask, response, at_home).await);
+        }
+        Ok(response)
+    }
+
+    /// Sends `ask`, whose target is a URL, as often as it takes, and reads the answer, whatever its status.
+    pub(super) async fn ask_web(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        pass: Option<&HeaderValue>,
+    ) -> Result<Answer, Error> {
+        let mut failures = 0;
+        loop {
+            let failure = match self.open_web(ask, url, pass).await {
+                Ok(response) => match self.whole(ask, response).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            failures += 1;
+            self.pause(failure, failures, &ask.what).await?;
+        }
+    }
+
     /// Sends `ask` once, follows redirects and answers challenges, and gives the answer with its body unread.
     pub(super) async fn open(&self, ask: &Ask<'_>) -> Result<Response, Failure> {
         let mut challenged = None;
@@ -199,11 +249,12 @@ impl Core {
             } else {
                 None
             };
-            let response = match self.trip(ask, url, bearer.as_ref().map(|bearer| (&home, bearer))).await {
-                Err(Fault::WrongScheme(_)) if self.hosts.turn(ask.registry, tls) => continue,
-                Err(fault) => return Err(fault.failure()),
-                Ok(response) => response,
-            };
+            let response =
+                match self.trip(ask, url, bearer.as_ref().map(|bearer| (&home, &bearer.header))).await {
+                    Err(Fault::WrongScheme(_)) if self.hosts.turn(ask.registry, tls) => continue,
+                    Err(fault) => return Err(fault.failure()),
+                    Ok(response) => response,
+                };
             let status = response.status().as_u16();
             let at_home = same_origin(response.url(), &home);
             if status == 400 && !tls && at_home && !self.hosts.is_settled(ask.registry) {
@@ -261,8 +312,9 @@ impl Core {
         &self,
         ask: &Ask<'_>,
         mut url: Url,
-        pass: Option<(&Url, &Bearer)>,
+        pass: Option<(&Url, &HeaderValue)>,
     ) -> Result<Response, Fault> {
+        let first = url.clone();
         for _ in 0..=limits::REDIRECTS {
             if !self.hosts.admits(&url) {
                 let host = hosts::authority(&url);
@@ -275,14 +327,17 @@ impl Core {
             } else if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) {
                 request = request.header(reqwest::header::CONTENT_LENGTH, 0);
             }
-            if let Some((_, bearer)) = pass.filter(|(home, _)| same_origin(&url, home)) {
-                request = request.header(AUTHORIZATION, bearer.header.clone());
+            if let Some((_, pass)) = pass.filter(|(home, _)| same_origin(&url, home)) {
+                request = request.header(AUTHORIZATION, pass.clone());
             }
             let response = match self.patiently(&ask.what, request.send()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => return Err(fault(error, &url)),
                 Err(failure) => return Err(Fault::Other(failure)),
             };
+            if let Some(watch) = ask.watch.filter(|_| same_origin(&url, &first)) {
+                watch(response.headers()).map_err(|error| Fault::Other(error.into()))?;
+            }
             let reading = matches!(ask.method, Method::GET | Method::HEAD);
             if !reading || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);

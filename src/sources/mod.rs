@@ -22,6 +22,7 @@ mod layout;
 mod models;
 mod names;
 mod plain;
+mod reach;
 mod remote;
 mod resolve;
 
@@ -29,6 +30,7 @@ pub use archive::Archive;
 pub use error::Error;
 pub use layout::Layout;
 pub use plain::plain;
+pub use reach::{Online, Reach};
 pub use remote::Remote;
 pub use resolve::{Resolved, Wish, resolve};
 
@@ -70,9 +72,9 @@ pub trait Images: Source {
 }
 
 /// Opens the places of a release, each file or folder once.
-pub struct Sources<R> {
+pub struct Sources<'a> {
     base: PathBuf,
-    registry: R,
+    reach: &'a dyn Reach,
     opened: Mutex<HashMap<PathBuf, Arc<dyn Images>>>,
 }
 
@@ -92,11 +94,11 @@ impl Opened {
     }
 }
 
-impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
-    /// Sources of a release whose relative paths start at `base`, its folder. `registry` gives the repository of a reference.
+impl<'a> Sources<'a> {
+    /// Sources of a release whose relative paths start at `base`, its folder.
     #[must_use]
-    pub fn new(base: &Path, registry: R) -> Self {
-        Self { base: base.to_path_buf(), registry, opened: Mutex::default() }
+    pub fn new(base: &Path, reach: &'a dyn Reach) -> Self {
+        Self { base: base.to_path_buf(), reach, opened: Mutex::default() }
     }
 
     /// The source of the image `reference`, which is read from `from` where that is stated.
@@ -110,8 +112,8 @@ impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
             tag: tag.clone(),
         };
         match from {
-            None => Ok(opened((self.registry)(reference), reference, &None)),
-            Some(Origin::Registry(other)) => Ok(opened((self.registry)(other), other, &None)),
+            None => Ok(opened(self.reach.repository(reference), reference, &None)),
+            Some(Origin::Registry(other)) => Ok(opened(self.reach.repository(other), other, &None)),
             Some(Origin::Layout { path, tag }) => {
                 let images = self.once(path, |path| Ok(Arc::new(Layout::open(path)?)))?;
                 Ok(opened(images, reference, tag))
@@ -128,7 +130,7 @@ impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
     /// # Errors
     /// A place that cannot be opened.
     pub fn open_chart(&self, chart: &LockedChart) -> Result<Arc<dyn Images>, Error> {
-        charts::open(chart, &self.base, &self.registry)
+        charts::open(chart, &self.base, self.reach)
     }
 
     /// Who has the blobs of a model.
@@ -136,7 +138,7 @@ impl<R: Fn(&Reference) -> Arc<dyn Images>> Sources<R> {
     /// # Errors
     /// A place that cannot be opened.
     pub fn open_model(&self, model: &LockedModel) -> Result<Arc<dyn Images>, Error> {
-        models::open(model, &self.base)
+        models::open(model, &self.base, self.reach)
     }
 
     fn once(

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Error;
 use super::file::{Links, Regular, malformed};
+use super::{Error, Reach};
 use crate::digest::Blob;
 use crate::store::{self, Pieces, Source};
 
@@ -12,7 +12,7 @@ use crate::store::{self, Pieces, Source};
 ///
 /// # Errors
 /// A file that cannot be opened.
-pub fn plain(base: &Path, from: &str) -> Result<Arc<dyn Source>, Error> {
+pub fn plain(base: &Path, from: &str, _reach: &dyn Reach) -> Result<Arc<dyn Source>, Error> {
     if from.contains("://") {
         return Err(Error::Place { from: from.to_owned() });
     }

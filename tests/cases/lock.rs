@@ -84,7 +84,7 @@ impl Bench {
 
     /// Reads every blob of the lock from its source, opened anew, and compares digest and size.
     fn every_blob_is_there(&self) -> BTreeSet<Digest> {
-        let sources = Sources::new(self.folder.path(), no_registry);
+        let sources = Sources::new(self.folder.path(), &no_registry);
         let mut seen = BTreeSet::new();
         for image in self.read().images {
             let from: Option<Origin> = image.from.as_ref().map(|from| from.parse().unwrap());

@@ -9,29 +9,31 @@ use crate::sys::random::RandomError;
 
 impl From<fs::Error> for Failure {
     fn from(error: fs::Error) -> Self {
-        match &error {
-            fs::Error::Io { path, source } => system(source, path),
-            fs::Error::TooLong { .. } => Self::usage("file_too_long", "")
-                .hint("this is not the kind of file that is expected here; look at the path"),
-            fs::Error::Irregular { .. } => Self::refused("irregular_file", "")
-                .hint("A bundle consists of ordinary files: ask for another copy of it, or copy it again."),
-            fs::Error::Exists { path } => Self::usage("exists", "").hint(format!(
-                "nothing is overwritten: move {} away, or choose another name",
-                path.display()
-            )),
-            fs::Error::Exposed { path, .. } if path.extension().is_some_and(|end| end == "pub") => {
-                Self::usage("key", "").hint("this is a public half (.pub); the private one (.key) is wanted")
-            }
-            fs::Error::Exposed { path, .. } => Self::refused("key_exposed", "").hint(format!(
-                "if nobody else can have read it: chmod 600 {}; otherwise make a new key",
-                path.display()
-            )),
-            fs::Error::NoName { .. } => {
-                Self::usage("path", "").hint("give the path of a file, not of a folder")
-            }
-            fs::Error::Random(_) => Self::world("random", ""),
+        of(&error).telling(&error)
+    }
+}
+
+/// What follows from a fault of a file, without its words.
+pub(super) fn of(error: &fs::Error) -> Failure {
+    match error {
+        fs::Error::Io { path, source } => system(source, path),
+        fs::Error::TooLong { .. } => Failure::usage("file_too_long", "")
+            .hint("this is not the kind of file that is expected here; look at the path"),
+        fs::Error::Irregular { .. } => Failure::refused("irregular_file", "")
+            .hint("A bundle consists of ordinary files: ask for another copy of it, or copy it again."),
+        fs::Error::Exists { path } => Failure::usage("exists", "")
+            .hint(format!("nothing is overwritten: move {} away, or choose another name", path.display())),
+        fs::Error::Exposed { path, .. } if path.extension().is_some_and(|end| end == "pub") => {
+            Failure::usage("key", "").hint("this is a public half (.pub); the private one (.key) is wanted")
         }
-        .telling(&error)
+        fs::Error::Exposed { path, .. } => Failure::refused("key_exposed", "").hint(format!(
+            "if nobody else can have read it: chmod 600 {}; otherwise make a new key",
+            path.display()
+        )),
+        fs::Error::NoName { .. } => {
+            Failure::usage("path", "").hint("give the path of a file, not of a folder")
+        }
+        fs::Error::Random(_) => Failure::world("random", ""),
     }
 }
 

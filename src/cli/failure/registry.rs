@@ -1,7 +1,7 @@
 //! Faults of registries.
 
 use super::Failure;
-use crate::registry::Error;
+use crate::registry::{Error, Site};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -46,11 +46,34 @@ pub(super) fn of(error: &Error) -> Failure {
             Failure::world("registry_failed", "").hint("the fault is in the registry: look at its log and its disk, then run the same command again")
         }
         Error::Refused { .. } => Failure::world("registry_refused", "").hint("the words after the status are the registry's own"),
+        Error::Web { site, host, status, code, .. } => web(*site, host, *status, code),
+        Error::OtherHead { .. } => Failure::refused("moved", "")
+            .hint("what is there is not what was pinned: a mirror that lags or lies, or history that was rewritten; pin the commit anew"),
         Error::Credentials { .. } => {
             Failure::usage("credentials", "").hint("mend the Docker configuration, or log in again: docker login")
         }
         Error::UnevenSource { .. } => Failure::refused("damage", "").hint("bundle verify names what is damaged"),
         Error::CaFile { .. } => Failure::usage("ca_file", "").hint("--ca-file takes a PEM file: -----BEGIN CERTIFICATE-----"),
         Error::Setup { .. } => Failure::usage("setup", "").hint("look at the proxy variables (HTTP_PROXY, HTTPS_PROXY) and the registry's name"),
+    }
+}
+
+/// What follows from the refusal of a server that is no registry.
+fn web(site: Site, host: &str, status: u16, code: &str) -> Failure {
+    match (site, status) {
+        (Site::Hub, 403) => Failure::world("gated", "").hint(format!(
+            "ask for access on the model's page at https://{host}, and set HF_TOKEN to a token of the account that has it"
+        )),
+        (Site::Hub, 401) if code == "GatedRepo" => Failure::world("gated", "").hint(format!(
+            "accept the model's terms on its page at https://{host}, and set HF_TOKEN to a token of that account"
+        )),
+        (Site::Hub, 401) => Failure::world("unauthorized", "")
+            .hint("hubs answer so for private, gated and missing models alike: look at the name, and set HF_TOKEN (or HF_TOKEN_PATH)"),
+        (Site::Hub, 404) => {
+            Failure::world("not_on_hub", "").hint("look at owner, name and commit, and at HF_ENDPOINT where a mirror is used")
+        }
+        (Site::Other, 401 | 403) => Failure::world("unauthorized", "").hint("it does not let us in; look at the address"),
+        (Site::Other, 404) => Failure::world("not_found", "").hint("look at the address"),
+        _ => Failure::world("server_refused", "").hint("the words after the status are the server's own"),
     }
 }

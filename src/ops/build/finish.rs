@@ -17,16 +17,22 @@ use crate::ops::sign::{INDEX, SUMS, write_signature};
 use crate::path::EntryPath;
 use crate::plan::payload;
 use crate::release::lock::{Graph, Of};
+use crate::sources::Reach;
 use crate::sys::fs;
 
 const README: &str = include_str!("../../../templates/README.md.j2");
 
 /// Finishes the bundle in the work folder.
-pub(super) fn finish(plan: &Plan, work: &Work, request: &Request<'_>) -> Result<(), Error> {
+pub(super) fn finish(
+    plan: &Plan,
+    work: &Work,
+    request: &Request<'_>,
+    reach: &dyn Reach,
+) -> Result<(), Error> {
     let folder = work.folder();
     sweep(folder)?;
     let base = request.file.parent().unwrap_or(Path::new(""));
-    let plain = super::plain::copy(plan, base, folder)?;
+    let plain = super::plain::copy(plan, base, folder, reach)?;
     let known = work.known();
     let mut index = payload::index(&plan.lock, plan.lock_digest, &plan.payload, plan.shape.volume_bytes());
     index.volumes = known.written.into_values().collect();

@@ -8,12 +8,17 @@ use crate::digest::{Blob, Digest};
 use crate::ops::transfer::Checked;
 use crate::path::EntryPath;
 use crate::progress::Silent;
-use crate::sources;
+use crate::sources::{self, Reach};
 use crate::store::{Pieces as _, Source as _};
 use crate::sys::fs;
 
 /// Copies every file and tool of the lock into `folder`; gives them for `SHA256SUMS`. `base` is the folder of the release.
-pub(super) fn copy(plan: &Plan, base: &Path, folder: &Path) -> Result<Vec<(EntryPath, Digest)>, Error> {
+pub(super) fn copy(
+    plan: &Plan,
+    base: &Path,
+    folder: &Path,
+    reach: &dyn Reach,
+) -> Result<Vec<(EntryPath, Digest)>, Error> {
     let files =
         plan.lock.files.iter().map(|file| (&file.path, &file.from, file.sha256, file.size, fs::PUBLIC));
     let tools =
@@ -21,7 +26,7 @@ pub(super) fn copy(plan: &Plan, base: &Path, folder: &Path) -> Result<Vec<(Entry
     files
         .chain(tools)
         .map(|(path, from, digest, size, mode)| {
-            let source = sources::plain(base, from)
+            let source = sources::plain(base, from, reach)
                 .map_err(|source| Error::Source { what: path.to_string(), source: Box::new(source) })?;
             let checked = Checked::new(&*source, from, &Silent);
             let target = path.under(folder);
