@@ -28,7 +28,7 @@
 //! 4 verbs     ops                                    opens ports, asks a plan, carries it out, returns a report
 //! 3 ports     registry sources store sys             touch network, disk, clock, environment; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
-//! 1 formats   release bundle oci chart               codecs over bytes; know no path, clock or network
+//! 1 formats   release bundle oci chart weights       codecs over bytes; know no path, clock or network
 //! 0 words     digest path limits checked progress text  values that every layer may use; and the crate `signing`
 //! ```
 //!
@@ -65,6 +65,8 @@ pub mod release;
 pub mod oci;
 
 pub mod chart;
+
+pub mod weights;
 
 pub mod bundle;
 

@@ -98,3 +98,21 @@ pub const CHART_ENTRIES: usize = 20_000;
 pub const CHART_DEPTH: usize = 8;
 /// Bytes of a repository's `index.yaml`: the largest public one has 25 MB.
 pub const REPOSITORY_BYTES: u64 = 64 << 20;
+
+/// Bytes of a `safetensors` header. The format allows 100 MB; the largest real ones, of mixtures of experts with 90,000 tensors, have 12 MB,
+/// and one is held in memory.
+pub const SAFETENSORS_HEADER_BYTES: u64 = 24 << 20;
+/// Tensors in one `safetensors` file; real ones have 90,000 at most.
+pub const SAFETENSORS_TENSORS: usize = 300_000;
+/// Bytes of one list of shards (`model.safetensors.index.json`); 90,000 tensors take 9 MB.
+pub const SHARD_LIST_BYTES: u64 = 32 << 20;
+/// Files in one model: each is a layer, and overlayfs stacks as many layers as their names fit one page of mount options: about 400.
+pub const MODEL_FILES: usize = 384;
+/// Files looked at in a model's folder or in a hub's listing before the patterns choose.
+pub const MODEL_LISTED: usize = 100_000;
+/// Folders in folders in a model.
+pub const MODEL_DEPTH: usize = 32;
+/// Bytes of a model's notice, which people read.
+pub const NOTICE_BYTES: u64 = 4 << 20;
+/// Default for `max-layer`: what the strictest public registry takes (GHCR: 10 GB a layer); transformers writes shards of 5 GB.
+pub const MAX_LAYER: u64 = 10_000_000_000;

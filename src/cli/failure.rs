@@ -13,6 +13,7 @@ mod file;
 mod keys;
 mod load;
 mod lock;
+mod model;
 mod registry;
 mod store;
 

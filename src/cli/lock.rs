@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::bundle::counted;
 use super::registry::RegistryArgs;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
@@ -59,14 +60,9 @@ fn draw(page: &mut Page, report: &Report) {
         .images
         .iter()
         .map(|image| {
-            let change = match image.change {
-                Change::Added => "new",
-                Change::Same => "same",
-                Change::Moved { .. } => "moved",
-            };
             let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
             vec![
-                change.to_owned(),
+                changed(&image.change).to_owned(),
                 image.reference.to_string(),
                 image.digest.short(),
                 ByteSize(image.bytes).to_string(),
@@ -74,9 +70,37 @@ fn draw(page: &mut Page, report: &Report) {
             ]
         })
         .collect();
-    page.table(&["", "image", "digest", "size", "platforms"], &rows);
+    if !rows.is_empty() {
+        page.table(&["", "image", "digest", "size", "platforms"], &rows);
+    }
+    if !report.models.is_empty() {
+        let rows: Vec<Vec<String>> = report
+            .models
+            .iter()
+            .map(|model| {
+                vec![
+                    changed(&model.change).to_owned(),
+                    model.name.clone(),
+                    model.digest.short(),
+                    ByteSize(model.bytes).to_string(),
+                    model.files.to_string(),
+                ]
+            })
+            .collect();
+        page.table(&["", "model", "digest", "size", "files"], &rows);
+    }
     for gone in &report.removed {
         page.line(&format!("  no longer named: {gone}"));
     }
-    page.line(&format!("{} images, {} blobs, {}", report.images.len(), report.blobs, ByteSize(report.bytes)));
+    let blobs = usize::try_from(report.blobs).unwrap_or(usize::MAX);
+    let content = counted(&[(report.images.len(), "image"), (report.models.len(), "model"), (blobs, "blob")]);
+    page.line(&format!("{content}, {}", ByteSize(report.bytes)));
+}
+
+fn changed(change: &Change) -> &'static str {
+    match change {
+        Change::Added => "new",
+        Change::Same => "same",
+        Change::Moved { .. } => "moved",
+    }
 }

@@ -16,10 +16,11 @@ use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
 
 mod error;
+mod models;
 mod report;
 
-pub use error::{Error, ImageFault, Stale};
-pub use report::{Change, Finding, ImageReport, Outcome, Report};
+pub use error::{Error, ImageFault, ModelFault, Stale};
+pub use report::{Change, Finding, ImageReport, ModelReport, Outcome, Report};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -76,6 +77,11 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
             });
         }
     }
+    let models::Models { models, notices, findings: more } =
+        models::lock_all(&release, previous.as_ref(), &sources, observer).map_err(|faults| {
+            Error::Models(faults.into_iter().map(|fault| fault.within(&shown)).collect())
+        })?;
+    findings.extend(more);
     let lock = Lock {
         format: FORMAT,
         release: Digest::of(&bytes),
@@ -86,8 +92,8 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
         volume_size: release.volume_size.value,
         images: resolved.into_iter().map(|resolved| resolved.image).collect(),
         charts: Vec::new(),
-        models: Vec::new(),
-        files: Vec::new(),
+        models,
+        files: notices,
         tools: Vec::new(),
     };
     lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::model::{Image, Release};
-use super::sections::Chart;
+use super::sections::{Chart, Model};
 use super::yaml::{self, At, Hand, Place};
 use crate::limits;
 use crate::oci::Platform;
 use crate::path::{EntryPath, PathError};
+use crate::weights::include::PatternError;
+use crate::weights::origin::ModelOriginError;
+use crate::weights::{Include, ModelOrigin};
 
 /// One thing wrong with a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,11 +64,17 @@ pub enum Fault {
     /// A chart that is named in no way or in several.
     #[error("a chart is named by one of: path; ref and version; repo, name and version")]
     ChartSource,
+    /// A model that is named in no way that is known.
+    #[error(transparent)]
+    ModelSource(#[from] ModelOriginError),
+    /// A pattern that is none.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// A path in the delivered folder that is not safe on every medium.
     #[error(transparent)]
     Path(#[from] PathError),
     /// A section this version cannot carry.
-    #[error("this version of the program carries images only; {0} would be left out")]
+    #[error("this version of the program does not carry all that is declared; {0} would be left out")]
     NotCarried(&'static str),
 }
 
@@ -99,7 +108,6 @@ impl Release {
     pub fn not_carried(&self, file: &str) -> Vec<Problem> {
         let mut faults: Vec<(Place, Fault)> = [
             ("charts", self.charts.first().map(|e| e.place)),
-            ("models", self.models.first().map(|e| e.place)),
             ("files", self.files.first().map(|e| e.place)),
             ("tools", self.tools.first().map(|e| e.place)),
             ("license", self.license.as_ref().map(|e| e.place)),
@@ -147,6 +155,9 @@ impl Release {
         image_faults(&self.images, &mut faults);
         for chart in &self.charts {
             chart_faults(chart, &mut faults);
+        }
+        for model in &self.models {
+            model_faults(model, &mut faults);
         }
         duplicates("model", self.models.iter().map(|m| (m.place, m.value.name.to_string())), &mut faults);
         let tools =
@@ -197,6 +208,18 @@ fn chart_faults(chart: &At<Chart>, faults: &mut Vec<(Place, Fault)>) {
     }
     if ignore_images.iter().any(|ignored| ignored.reason.trim().is_empty()) {
         faults.push((chart.place, Fault::Empty("the reason of an ignored image")));
+    }
+}
+
+fn model_faults(model: &At<Model>, faults: &mut Vec<(Place, Fault)>) {
+    let Model { from, include, notice, max_layer, .. } = &model.value;
+    faults.extend(from.parse::<ModelOrigin>().err().map(|error| (model.place, error.into())));
+    faults.extend(Include::new(include).err().map(|error| (model.place, error.into())));
+    if notice.as_ref().is_some_and(|notice| notice.trim().is_empty()) {
+        faults.push((model.place, Fault::Empty("the notice of a model")));
+    }
+    if max_layer.is_some_and(|max| max.0 == 0) {
+        faults.push((model.place, Fault::Empty("max-layer")));
     }
 }
 

@@ -17,7 +17,9 @@ mod graph;
 mod graphs;
 mod read;
 
-pub use content::{FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedTool, ModelFile};
+pub use content::{
+    FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedTool, ModelFile, NOTICE,
+};
 pub use graph::{GraphFault, Place};
 pub use graphs::{Graph, Of};
 pub use read::Error;

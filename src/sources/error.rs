@@ -104,6 +104,9 @@ pub enum Error {
         /// As declared.
         from: String,
     },
+    /// A model that cannot be carried.
+    #[error(transparent)]
+    Model(#[from] super::ModelError),
     /// A manifest made here would not be text.
     #[error("manifest {0} is not UTF-8 text")]
     Text(Digest),

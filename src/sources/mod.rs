@@ -29,6 +29,7 @@ mod resolve;
 pub use archive::Archive;
 pub use error::Error;
 pub use layout::Layout;
+pub use models::{ModelError, ModelWish, ResolvedModel, Survey};
 pub use plain::plain;
 pub use reach::{Online, Reach};
 pub use remote::Remote;
@@ -76,6 +77,7 @@ pub struct Sources<'a> {
     base: PathBuf,
     reach: &'a dyn Reach,
     opened: Mutex<HashMap<PathBuf, Arc<dyn Images>>>,
+    hubs: models::Hubs,
 }
 
 /// An image's source and the name it has there.
@@ -98,7 +100,7 @@ impl<'a> Sources<'a> {
     /// Sources of a release whose relative paths start at `base`, its folder.
     #[must_use]
     pub fn new(base: &Path, reach: &'a dyn Reach) -> Self {
-        Self { base: base.to_path_buf(), reach, opened: Mutex::default() }
+        Self { base: base.to_path_buf(), reach, opened: Mutex::default(), hubs: models::Hubs::default() }
     }
 
     /// The source of the image `reference`, which is read from `from` where that is stated.
@@ -138,7 +140,15 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// A place that cannot be opened.
     pub fn open_model(&self, model: &LockedModel) -> Result<Arc<dyn Images>, Error> {
-        models::open(model, &self.base, self.reach)
+        models::open(model, &self.base, &self.hubs, self.reach)
+    }
+
+    /// Asks a model's place for its files, and judges the list; the first step of locking it.
+    ///
+    /// # Errors
+    /// Every fault of the list, or the one that kept it from being read.
+    pub fn survey(&self, wish: &ModelWish<'_>) -> Result<Survey, Vec<ModelError>> {
+        models::survey(wish, &self.base, &self.hubs, self.reach)
     }
 
     fn once(

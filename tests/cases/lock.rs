@@ -310,7 +310,9 @@ fn what_cannot_be_carried_is_refused_not_dropped() {
     bench.release("charts:\n  - path: chart\nimages:\n  - {ref: \"a/a:v1\", verify: {cosign-key: k.pub}}\n");
     let told = bench.refused();
     assert!(
-        told.contains("7:5: this version of the program carries images only; charts would be left out"),
+        told.contains(
+            "7:5: this version of the program does not carry all that is declared; charts would be left out"
+        ),
         "{told}"
     );
     assert!(told.contains("an image's \"verify\" would be left out"), "{told}");

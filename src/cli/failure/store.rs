@@ -56,6 +56,7 @@ pub(super) fn source(error: &sources::Error) -> Failure {
         }
         sources::Error::Platforms(_) => Failure::usage("platforms", "")
             .hint("narrow the image in release.yaml to platforms it has: platforms: [linux/amd64]"),
+        sources::Error::Model(error) => super::model::of(error),
         sources::Error::Pinned { .. } | sources::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
             .hint("what is there is not what was pinned; find out who changed it before pinning anew"),
         sources::Error::Place { .. } => Failure::usage("source", "")

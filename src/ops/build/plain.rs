@@ -2,14 +2,16 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Error, Plan};
 use crate::digest::{Blob, Digest};
 use crate::ops::transfer::Checked;
 use crate::path::EntryPath;
 use crate::progress::Silent;
+use crate::release::lock::NOTICE;
 use crate::sources::{self, Reach};
-use crate::store::{Pieces as _, Source as _};
+use crate::store::{Pieces as _, Source};
 use crate::sys::fs;
 
 /// Copies every file and tool of the lock into `folder`; gives them for `SHA256SUMS`. `base` is the folder of the release.
@@ -23,10 +25,20 @@ pub(super) fn copy(
         plan.lock.files.iter().map(|file| (&file.path, &file.from, file.sha256, file.size, fs::PUBLIC));
     let tools =
         plan.lock.tools.iter().map(|tool| (&tool.path, &tool.from, tool.sha256, tool.size, fs::PROGRAM));
+    let sources = sources::Sources::new(base, reach);
+    // A model's notice is one of the model's files.
+    let open = |from: &str| -> Result<Arc<dyn Source>, sources::Error> {
+        let named =
+            from.strip_prefix(NOTICE).and_then(|name| plan.lock.models.iter().find(|m| m.name == name));
+        match named {
+            Some(model) => sources.open_model(model).map(|source| source as Arc<dyn Source>),
+            None => sources::plain(base, from, reach),
+        }
+    };
     files
         .chain(tools)
         .map(|(path, from, digest, size, mode)| {
-            let source = sources::plain(base, from, reach)
+            let source = open(from)
                 .map_err(|source| Error::Source { what: path.to_string(), source: Box::new(source) })?;
             let checked = Checked::new(&*source, from, &Silent);
             let target = path.under(folder);

@@ -9,6 +9,7 @@ use crate::oci::Reference;
 use crate::release::check::{self, Problem};
 use crate::release::lock::GraphFault;
 use crate::release::model::Image;
+use crate::release::sections::Model;
 use crate::release::yaml::{At, Place};
 use crate::sources;
 use crate::sys::fs;
@@ -37,6 +38,9 @@ pub enum Error {
     /// Images that could not be resolved, all of them.
     #[error("{}", lines(.0))]
     Images(Vec<ImageFault>),
+    /// Models that could not be locked, all their faults.
+    #[error("{}", lines(.0))]
+    Models(Vec<ModelFault>),
     /// The images contradict each other.
     #[error(transparent)]
     Whole(Box<GraphFault>),
@@ -72,6 +76,30 @@ impl ImageFault {
     pub(super) fn new(image: &At<Image>, source: sources::Error) -> Self {
         let reference = image.value.reference.clone();
         Self { file: String::new(), place: image.place, reference, source }
+    }
+
+    pub(super) fn within(self, file: &str) -> Self {
+        Self { file: file.to_owned(), ..self }
+    }
+}
+
+/// A model that could not be locked.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{place}: model {name}: {source}")]
+pub struct ModelFault {
+    /// The `release.yaml`.
+    pub file: String,
+    /// Where the model stands in it.
+    pub place: Place,
+    /// Which model.
+    pub name: String,
+    /// Why.
+    pub source: sources::ModelError,
+}
+
+impl ModelFault {
+    pub(super) fn new(model: &At<Model>, source: sources::ModelError) -> Self {
+        Self { file: String::new(), place: model.place, name: model.value.name.to_string(), source }
     }
 
     pub(super) fn within(self, file: &str) -> Self {
@@ -116,6 +144,12 @@ pub enum Stale {
         was: Digest,
         /// The digest it has now.
         now: Digest,
+    },
+    /// A model that is new, or has other files.
+    #[error("model {name} is not as it was locked")]
+    Model {
+        /// Which.
+        name: String,
     },
     /// A difference in anything else, as after an edit by hand.
     #[error("it is not what would be written now")]

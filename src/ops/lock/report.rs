@@ -9,7 +9,7 @@ use super::Stale;
 use crate::checked;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
-use crate::release::lock::{Lock, LockedImage};
+use crate::release::lock::{Lock, LockedImage, LockedManifest, LockedModel};
 
 /// What locking found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +25,9 @@ pub struct Report {
     pub version: semver::Version,
     /// Every image, in the order of the release.
     pub images: Vec<ImageReport>,
+    /// Every model, in the order of the release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelReport>,
     /// Images the lock had before and has no longer.
     pub removed: Vec<Reference>,
     /// Different blobs of the whole release, manifests among them.
@@ -68,7 +71,23 @@ pub struct ImageReport {
     pub change: Change,
 }
 
-/// What changed since an image was last locked.
+/// One model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelReport {
+    /// Its name.
+    pub name: String,
+    /// The digest of its image.
+    pub digest: Digest,
+    /// Its files.
+    pub files: usize,
+    /// Bytes of its blobs.
+    pub bytes: u64,
+    /// What changed since it was last locked.
+    pub change: Change,
+}
+
+/// What changed since an image or model was last locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -83,6 +102,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    fn since(was: Option<Digest>, now: Digest) -> Self {
+        match was {
+            None => Self::Added,
+            Some(was) if was == now => Self::Same,
+            Some(was) => Self::Moved { was },
+        }
+    }
+}
+
 /// Something a person should know of a lock that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +123,18 @@ pub enum Finding {
         image: Reference,
         /// Their digests.
         attestations: Vec<Digest>,
+    },
+    /// A list of shards that states another total than its shards have. Loaders do not look at it.
+    #[error("model {model}: {list} states {stated} bytes in all; its shards have {found}")]
+    ShardTotal {
+        /// Which model.
+        model: String,
+        /// Path of the list.
+        list: String,
+        /// Its total.
+        stated: u64,
+        /// Theirs.
+        found: u64,
     },
     /// The lock that was there could not be used.
     #[error("the lock that was there could not be used, and was replaced: {why}")]
@@ -112,7 +153,7 @@ impl Report {
         let mut images = Vec::with_capacity(lock.images.len());
         for image in &lock.images {
             let Some(root) = image.root() else { continue };
-            let own = sizes(image);
+            let own = sizes(&image.manifests);
             let was = old(&image.reference).and_then(LockedImage::root).map(|root| root.digest);
             images.push(ImageReport {
                 reference: image.reference.clone(),
@@ -121,11 +162,22 @@ impl Report {
                 platforms: image.platforms.clone(),
                 blobs: own.len() as u64,
                 bytes: total(&own),
-                change: match was {
-                    None => Change::Added,
-                    Some(was) if was == root.digest => Change::Same,
-                    Some(was) => Change::Moved { was },
-                },
+                change: Change::since(was, root.digest),
+            });
+            all.extend(own);
+        }
+        let mut models = Vec::with_capacity(lock.models.len());
+        for model in &lock.models {
+            let Some(root) = model.manifests.last() else { continue };
+            let own = sizes(&model.manifests);
+            let old = previous.and_then(|lock| lock.models.iter().find(|old| old.name == model.name));
+            let was = old.and_then(|old: &LockedModel| old.manifests.last()).map(|root| root.digest);
+            models.push(ModelReport {
+                name: model.name.clone(),
+                digest: root.digest,
+                files: model.files.len(),
+                bytes: total(&own),
+                change: Change::since(was, root.digest),
             });
             all.extend(own);
         }
@@ -137,6 +189,7 @@ impl Report {
             name: lock.name.clone(),
             version: lock.version.clone(),
             images,
+            models,
             removed: removed.map(|image| image.reference.clone()).collect(),
             blobs: all.len() as u64,
             bytes: total(&all),
@@ -161,6 +214,8 @@ impl Report {
                 }
             }
         }
+        let other = self.models.iter().filter(|model| model.change != Change::Same);
+        reasons.extend(other.map(|model| Stale::Model { name: model.name.clone() }));
         reasons.extend(self.removed.iter().map(|reference| Stale::Extra { reference: reference.clone() }));
         if reasons.is_empty() {
             reasons.push(Stale::Content);
@@ -169,9 +224,9 @@ impl Report {
     }
 }
 
-fn sizes(image: &LockedImage) -> BTreeMap<Digest, u64> {
+fn sizes(manifests: &[LockedManifest]) -> BTreeMap<Digest, u64> {
     let mut sizes = BTreeMap::new();
-    for manifest in &image.manifests {
+    for manifest in manifests {
         sizes.insert(manifest.digest, manifest.size);
         sizes.extend(manifest.config.iter().chain(&manifest.layers).map(|blob| (blob.digest, blob.size)));
     }

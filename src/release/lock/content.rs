@@ -90,6 +90,9 @@ pub struct ModelFile {
     pub layers: Vec<Digest>,
 }
 
+/// What the `from` of a model's notice begins with.
+pub const NOTICE: &str = "model:";
+
 /// A plain file of the delivered folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -101,7 +104,7 @@ pub struct LockedFile {
     /// SHA-256 of its bytes, bare hex.
     #[serde(with = "bare_hex")]
     pub sha256: Digest,
-    /// The file it is read from, relative to the release's folder.
+    /// The file it is read from, relative to the release's folder; `model:NAME` for a file of that model, which is its notice.
     pub from: String,
 }
 

@@ -79,7 +79,7 @@ fn read(call: &Call, digest: &str, blob: &Blob) -> Outcome {
         }
     };
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let mut reply = with_body(status, body.counted(&call.shared, digest));
+    let mut reply = with_body(status, body.counted(call.shared.clone(), digest));
     describe(&mut reply, digest);
     if let Some(range) = range {
         set(&mut reply, CONTENT_RANGE, &format!("bytes {}-{}/{length}", range.start(), range.end()));
@@ -87,20 +87,20 @@ fn read(call: &Call, digest: &str, blob: &Blob) -> Outcome {
     Ok(reply)
 }
 
-fn part(bytes: &Bytes, offset: u64, size: u64) -> Bytes {
+pub(crate) fn part(bytes: &Bytes, offset: u64, size: u64) -> Bytes {
     let at = |value: u64| usize::try_from(value).map_or(bytes.len(), |value| value.min(bytes.len()));
     bytes.slice(at(offset)..at(offset + size))
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+pub(crate) enum Wanted {
     Whole,
     Part(RangeInclusive<u64>),
     Unsatisfiable,
 }
 
 /// One range of bytes; several, or another unit, mean the whole (RFC 9110 lets a server ignore them).
-fn wanted(text: &str, length: u64) -> Wanted {
+pub(crate) fn wanted(text: &str, length: u64) -> Wanted {
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Wanted::Whole;
     };

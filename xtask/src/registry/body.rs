@@ -14,7 +14,6 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::server::Shared;
 use super::wire::Wire;
 
 /// Bytes of one piece of an answer: large enough to be cheap, small enough that counts are true when a client leaves.
@@ -32,14 +31,14 @@ enum Origin {
 
 /// How a body ends before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     Reset,
     Close,
     Stall,
 }
 
 /// The body of an answer.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     origin: Origin,
     length: u64,
     given: u64,
@@ -48,7 +47,13 @@ pub(super) struct Outgoing {
     cut: Option<(u64, Ending)>,
     wire: Option<Arc<Wire>>,
     pause: Option<Pin<Box<Sleep>>>,
-    count: Option<(Arc<Shared>, String)>,
+    count: Option<(Arc<dyn Counter>, String)>,
+}
+
+/// Whoever counts what goes out, piece by piece.
+pub(crate) trait Counter: Send + Sync {
+    /// `bytes` more of the thing called `name` went out.
+    fn sent(&self, name: &str, bytes: u64);
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -72,43 +77,43 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn bytes(bytes: Bytes) -> Self {
+    pub(crate) fn bytes(bytes: Bytes) -> Self {
         let length = bytes.len() as u64;
         Self::new(Origin::Bytes(bytes), length)
     }
 
     /// `length` bytes of a file from `offset` on.
-    pub(super) fn file(path: &Path, offset: u64, length: u64) -> io::Result<Self> {
+    pub(crate) fn file(path: &Path, offset: u64, length: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self::new(Origin::File { file, left: length }, length))
     }
 
-    /// Counts what goes out as content of `digest`.
-    pub(super) fn counted(mut self, shared: &Arc<Shared>, digest: &str) -> Self {
-        self.count = Some((Arc::clone(shared), digest.to_owned()));
+    /// Counts what goes out as content of `name`.
+    pub(crate) fn counted(mut self, counter: Arc<dyn Counter>, name: &str) -> Self {
+        self.count = Some((counter, name.to_owned()));
         self
     }
 
     /// Bytes it has in all.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    pub(super) fn flip(&mut self, at: u64) {
+    pub(crate) fn flip(&mut self, at: u64) {
         self.flip = Some(at);
     }
 
-    pub(super) fn endless(&mut self) {
+    pub(crate) fn endless(&mut self) {
         self.endless = true;
     }
 
     /// Ends after `length` bytes, as if that were all.
-    pub(super) fn shorten(&mut self, length: u64) {
+    pub(crate) fn shorten(&mut self, length: u64) {
         self.length = self.length.min(length);
     }
 
-    pub(super) fn cut(&mut self, after: u64, ending: Ending, wire: &Arc<Wire>) {
+    pub(crate) fn cut(&mut self, after: u64, ending: Ending, wire: &Arc<Wire>) {
         self.cut = Some((after, ending));
         self.wire = Some(Arc::clone(wire));
     }
@@ -183,10 +188,8 @@ impl Body for Outgoing {
         };
         let size = piece.len() as u64;
         this.given += size;
-        if let Some((shared, digest)) = &this.count {
-            let mut stats = shared.stats();
-            stats.blob_sent += size;
-            *stats.sent.entry(digest.clone()).or_default() += size;
+        if let Some((counter, name)) = &this.count {
+            counter.sent(name, size);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -202,7 +205,7 @@ impl Body for Outgoing {
 
 /// Why a request's body did not come whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Torn {
+pub(crate) enum Torn {
     /// The connection ended, or was ended here.
     Broken,
     /// It has more bytes than are taken.
@@ -211,7 +214,7 @@ pub(super) enum Torn {
 
 /// The body of a request, piece by piece.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     body: Incoming,
     taken: u64,
     cut: Option<(u64, Ending)>,
@@ -220,20 +223,20 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(body: Incoming, wire: &Arc<Wire>) -> Self {
+    pub(crate) fn new(body: Incoming, wire: &Arc<Wire>) -> Self {
         Self { body, taken: 0, cut: None, most: None, wire: Arc::clone(wire) }
     }
 
-    pub(super) fn cut(&mut self, after: u64, ending: Ending) {
+    pub(crate) fn cut(&mut self, after: u64, ending: Ending) {
         self.cut = Some((after, ending));
     }
 
-    pub(super) fn at_most(&mut self, bytes: u64) {
+    pub(crate) fn at_most(&mut self, bytes: u64) {
         self.most = Some(self.most.map_or(bytes, |most| most.min(bytes)));
     }
 
     /// The next piece; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Torn> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Torn> {
         if let Some((after, ending)) = self.cut.filter(|(after, _)| self.taken >= *after) {
             debug_assert!(self.taken == after, "pieces end at the cut");
             if ending == Ending::Stall {
@@ -266,14 +269,14 @@ impl Intake {
     }
 
     /// From here on only the length of the body counts.
-    pub(super) fn blank(&self) {
+    pub(crate) fn blank(&self) {
         if let Some(rest) = self.body.size_hint().exact() {
             self.wire.blank(rest);
         }
     }
 
     /// All of it, held in memory.
-    pub(super) async fn whole(&mut self) -> Result<Bytes, Torn> {
+    pub(crate) async fn whole(&mut self) -> Result<Bytes, Torn> {
         let mut all = Vec::new();
         while let Some(piece) = self.next().await? {
             all.extend_from_slice(&piece);

@@ -222,7 +222,7 @@ fn before(fault: &Action, call: &mut Call) -> Before {
 }
 
 /// The part of a fault that happens to the answer.
-fn after(fault: &Action, reply: &mut Reply, wire: &Arc<Wire>) {
+pub(crate) fn after(fault: &Action, reply: &mut Reply, wire: &Arc<Wire>) {
     match fault {
         Action::ResetResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Reset, wire),
         Action::CloseResponse(bytes) => reply.body_mut().cut(*bytes, Ending::Close, wire),

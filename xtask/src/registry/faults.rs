@@ -132,7 +132,7 @@ impl Faults {
 
     /// What to do to a request: the first rule that matches and is not spent. One that is still skipping lets the
     /// rules after it have their say.
-    pub(super) fn pick(&self, method: &str, path: &str) -> Option<Action> {
+    pub(crate) fn pick(&self, method: &str, path: &str) -> Option<Action> {
         for rule in self.rules().iter_mut().filter(|rule| rule.matches(method, path)) {
             if rule.spent() {
                 continue;

@@ -5,15 +5,15 @@
 //! works here has earned it. [`Server::stats`] tells what was asked of it and how many bytes moved; [`Server::faults`]
 //! makes it fail in the ways real registries and networks do. It has no TLS: Debian's `docker-registry` covers that.
 
-mod blobs;
-mod body;
+pub(crate) mod blobs;
+pub(crate) mod body;
 mod config;
-mod connection;
+pub(crate) mod connection;
 mod content;
-mod faults;
+pub(crate) mod faults;
 mod lists;
 mod manifests;
-mod reply;
+pub(crate) mod reply;
 mod route;
 mod server;
 mod stats;
@@ -21,7 +21,7 @@ mod stats;
 mod tests;
 mod token;
 mod uploads;
-mod wire;
+pub(crate) mod wire;
 
 pub use config::{Auth, Config, Storage, TokenAuth};
 pub use faults::{Action, Faults, Rule};

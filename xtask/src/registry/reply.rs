@@ -7,11 +7,11 @@ use hyper::{Response, StatusCode};
 use super::body::Outgoing;
 
 /// An answer on its way.
-pub(super) type Reply = Response<Outgoing>;
+pub(crate) type Reply = Response<Outgoing>;
 
 /// Why a request got no answer from its handler.
 #[derive(Debug)]
-pub(super) enum Fail {
+pub(crate) enum Fail {
     /// This one instead.
     Reply(Box<Reply>),
     /// The request's body broke off, so nobody waits for one.
@@ -19,27 +19,27 @@ pub(super) enum Fail {
 }
 
 /// What a handler comes to.
-pub(super) type Outcome = Result<Reply, Fail>;
+pub(crate) type Outcome = Result<Reply, Fail>;
 
 /// A header by its lower-case name.
-pub(super) fn name(text: &'static str) -> HeaderName {
+pub(crate) fn name(text: &'static str) -> HeaderName {
     HeaderName::from_static(text)
 }
 
 /// Sets a header; a value that is none is left out.
-pub(super) fn set(reply: &mut Reply, header: HeaderName, value: &str) {
+pub(crate) fn set(reply: &mut Reply, header: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         reply.headers_mut().insert(header, value);
     }
 }
 
 /// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Reply {
+pub(crate) fn empty(status: StatusCode) -> Reply {
     with_body(status, Outgoing::bytes(Bytes::new()))
 }
 
 /// An answer with a body, whose length is announced.
-pub(super) fn with_body(status: StatusCode, body: Outgoing) -> Reply {
+pub(crate) fn with_body(status: StatusCode, body: Outgoing) -> Reply {
     let length = body.length();
     let mut reply = Response::new(body);
     *reply.status_mut() = status;
@@ -48,23 +48,23 @@ pub(super) fn with_body(status: StatusCode, body: Outgoing) -> Reply {
 }
 
 /// An answer of JSON.
-pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
+pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
     let mut reply = with_body(status, Outgoing::bytes(Bytes::from(value.to_string())));
     set(&mut reply, CONTENT_TYPE, "application/json");
     reply
 }
 
 /// An error answer with its code and one line of explanation.
-pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Reply {
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     json(status, &serde_json::json!({"errors": [{"code": code, "message": message, "detail": null}]}))
 }
 
 /// [`error`], to leave a handler with.
-pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Fail {
+pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Fail {
     Fail::Reply(Box::new(error(status, code, message)))
 }
 
 /// The same answer as a `HEAD` request gets: all headers, no body.
-pub(super) fn head_only(reply: Reply) -> Reply {
+pub(crate) fn head_only(reply: Reply) -> Reply {
     reply.map(|_| Outgoing::bytes(Bytes::new()))
 }

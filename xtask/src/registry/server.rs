@@ -54,6 +54,14 @@ impl Shared {
     }
 }
 
+impl super::body::Counter for Shared {
+    fn sent(&self, name: &str, bytes: u64) {
+        let mut stats = self.stats();
+        stats.blob_sent += bytes;
+        *stats.sent.entry(name.to_owned()).or_default() += bytes;
+    }
+}
+
 /// A registry that runs until it is dropped.
 pub struct Server {
     shared: Arc<Shared>,

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 /// What the handler of a request tells its connection.
 #[derive(Debug, Default)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     reset: AtomicBool,
     blank: AtomicU64,
 }
@@ -23,23 +23,23 @@ const AHEAD: u64 = 1 << 20;
 
 impl Wire {
     /// Ends the connection, once it is dropped, with a TCP reset instead of an orderly close.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.reset.store(true, Ordering::SeqCst);
     }
 
     /// Nobody looks at the `rest` of the body that is being read: its bytes may be anything.
     ///
     /// The kernel then drops them without copying, all but the last, which may be in one read with the next request.
-    pub(super) fn blank(&self, rest: u64) {
+    pub(crate) fn blank(&self, rest: u64) {
         self.blank.store(rest.saturating_sub(AHEAD), Ordering::SeqCst);
     }
 }
 
 /// The stream.
 #[derive(Debug)]
-pub(super) struct WireStream {
-    pub(super) stream: TcpStream,
-    pub(super) wire: Arc<Wire>,
+pub(crate) struct WireStream {
+    pub(crate) stream: TcpStream,
+    pub(crate) wire: Arc<Wire>,
 }
 
 impl WireStream {
