@@ -62,6 +62,12 @@ pub fn make(metadata: &Metadata, archive: Blob, provenance: Option<Blob>) -> Mad
     Made { manifest, config, config_bytes, layers }
 }
 
+/// Whether a layer of this media type is a chart's archive.
+#[must_use]
+pub fn is_archive(media_type: &str) -> bool {
+    matches!(media_type, CHART | OLD_CHART)
+}
+
 /// Why a manifest is not of a chart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAChart {
@@ -85,8 +91,7 @@ pub fn parts(manifest: &Manifest) -> Result<(&Descriptor, &Descriptor), NotAChar
     if config.media_type != CONFIG {
         return Err(NotAChart::Config(text::printable(&config.media_type, 100)));
     }
-    let archives: Vec<&Descriptor> =
-        layers.iter().filter(|layer| matches!(layer.media_type.as_str(), CHART | OLD_CHART)).collect();
+    let archives: Vec<&Descriptor> = layers.iter().filter(|layer| is_archive(&layer.media_type)).collect();
     match archives.as_slice() {
         [archive] => Ok((config, archive)),
         other => Err(NotAChart::Archives(other.len())),

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use super::exit::Exit;
 
 mod build;
+mod chart;
 mod file;
 mod keys;
 mod load;

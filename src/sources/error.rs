@@ -107,9 +107,18 @@ pub enum Error {
     /// A model that cannot be carried.
     #[error(transparent)]
     Model(#[from] super::ModelError),
+    /// A chart that cannot be carried.
+    #[error(transparent)]
+    Chart(#[from] Box<super::ChartError>),
     /// A manifest made here would not be text.
     #[error("manifest {0} is not UTF-8 text")]
     Text(Digest),
+}
+
+impl From<super::ChartError> for Error {
+    fn from(error: super::ChartError) -> Self {
+        Self::Chart(Box::new(error))
+    }
 }
 
 impl Error {

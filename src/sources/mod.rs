@@ -27,6 +27,7 @@ mod remote;
 mod resolve;
 
 pub use archive::Archive;
+pub use charts::{ChartError, ChartWish, ResolvedChart};
 pub use error::Error;
 pub use layout::Layout;
 pub use models::{ModelError, ModelWish, ResolvedModel, Survey};
@@ -78,6 +79,7 @@ pub struct Sources<'a> {
     reach: &'a dyn Reach,
     opened: Mutex<HashMap<PathBuf, Arc<dyn Images>>>,
     hubs: models::Hubs,
+    indexes: Arc<charts::Indexes>,
 }
 
 /// An image's source and the name it has there.
@@ -100,7 +102,13 @@ impl<'a> Sources<'a> {
     /// Sources of a release whose relative paths start at `base`, its folder.
     #[must_use]
     pub fn new(base: &Path, reach: &'a dyn Reach) -> Self {
-        Self { base: base.to_path_buf(), reach, opened: Mutex::default(), hubs: models::Hubs::default() }
+        Self {
+            base: base.to_path_buf(),
+            reach,
+            opened: Mutex::default(),
+            hubs: models::Hubs::default(),
+            indexes: Arc::default(),
+        }
     }
 
     /// The source of the image `reference`, which is read from `from` where that is stated.
@@ -132,7 +140,15 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// A place that cannot be opened.
     pub fn open_chart(&self, chart: &LockedChart) -> Result<Arc<dyn Images>, Error> {
-        charts::open(chart, &self.base, self.reach)
+        charts::open(chart, self)
+    }
+
+    /// Locks a chart: asks its place for it, and reads it when it is not what the lock has.
+    ///
+    /// # Errors
+    /// A place that cannot be asked, or a chart that cannot be carried.
+    pub fn resolve_chart(&self, wish: &ChartWish<'_>) -> Result<ResolvedChart, Error> {
+        charts::resolve(wish, self)
     }
 
     /// Who has the blobs of a model.

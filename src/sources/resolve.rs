@@ -254,12 +254,12 @@ impl Walk<'_> {
 }
 
 /// Proves that `raw` is what it says, and what was asked for.
-fn proved(raw: &RawManifest, wanted: Option<Blob>) -> Result<Blob, Error> {
+pub(super) fn proved(raw: &RawManifest, wanted: Option<Blob>) -> Result<Blob, Error> {
     let got = Blob { digest: Digest::of(&raw.bytes), size: raw.bytes.len() as u64 };
     let wanted = wanted.unwrap_or(Blob { digest: raw.digest, size: got.size });
     if got == wanted { Ok(got) } else { Err(Error::Wrong { wanted, got }) }
 }
 
-fn parse(raw: &RawManifest, media_type: Option<&str>) -> Result<(Manifest, String), Error> {
+pub(super) fn parse(raw: &RawManifest, media_type: Option<&str>) -> Result<(Manifest, String), Error> {
     Manifest::parse(&raw.bytes, media_type).map_err(|source| Error::Manifest { digest: raw.digest, source })
 }

@@ -46,6 +46,7 @@ pub(super) fn of(error: &store::Error) -> Failure {
 pub(super) fn source(error: &sources::Error) -> Failure {
     match error {
         sources::Error::Store(error) => of(error),
+        sources::Error::Chart(error) => super::chart::of(error),
         sources::Error::NoImage { .. } | sources::Error::Ambiguous { .. } => {
             Failure::usage("no_image", "").hint("name one of them after the path: oci:PATH:NAME")
         }
