@@ -44,6 +44,8 @@ pub const PATH_BYTES: usize = 512;
 pub const NAME_BYTES: usize = 255;
 /// Files in a delivered folder that are looked at when searching for ones that do not belong.
 pub const FOLDER_FILES: usize = 200_000;
+/// Bytes of the largest file that FAT32 holds: what is declared to lie beside the volumes must travel on any stick.
+pub const FAT_FILE_BYTES: u64 = (4 << 30) - 1;
 /// Bytes of one file beside the volumes: programs and documents. A sparse one of many TiB would keep a check busy for days.
 pub const PLAIN_FILE_BYTES: u64 = 64 << 30;
 /// Entries of a docker-archive tar: 127 layers an image, many images.

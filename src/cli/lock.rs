@@ -73,6 +73,15 @@ fn draw(page: &mut Page, report: &Report) {
     if !rows.is_empty() {
         page.table(&["", "image", "digest", "size", "platforms"], &rows);
     }
+    if !report.charts.is_empty() {
+        let row = |chart: &lock::ChartReport| {
+            let own = [chart.name.clone(), chart.version.clone(), chart.digest.short()];
+            let size = ByteSize(chart.bytes).to_string();
+            [vec![changed(&chart.change).to_owned()], own.to_vec(), vec![size]].concat()
+        };
+        let rows: Vec<Vec<String>> = report.charts.iter().map(row).collect();
+        page.table(&["", "chart", "version", "digest", "size"], &rows);
+    }
     if !report.models.is_empty() {
         let rows: Vec<Vec<String>> = report
             .models
@@ -93,8 +102,15 @@ fn draw(page: &mut Page, report: &Report) {
         page.line(&format!("  no longer named: {gone}"));
     }
     let blobs = usize::try_from(report.blobs).unwrap_or(usize::MAX);
-    let content = counted(&[(report.images.len(), "image"), (report.models.len(), "model"), (blobs, "blob")]);
-    page.line(&format!("{content}, {}", ByteSize(report.bytes)));
+    let counts = counted(&[
+        (report.images.len(), "image"),
+        (report.charts.len(), "chart"),
+        (report.models.len(), "model"),
+        (report.files, "file"),
+        (report.tools, "tool"),
+        (blobs, "blob"),
+    ]);
+    page.line(&format!("{counts}, {}", ByteSize(report.bytes)));
 }
 
 fn changed(change: &Change) -> &'static str {

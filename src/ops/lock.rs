@@ -4,9 +4,8 @@
 //! root has not moved costs one request and keeps its entry.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use crate::bundle;
 use crate::digest::Digest;
 use crate::limits;
 use crate::progress::{Event, ItemState, Observer};
@@ -14,13 +13,17 @@ use crate::release::Release;
 use crate::release::lock::{FORMAT, Lock};
 use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
+use parallel::each;
 
+mod charts;
 mod error;
 mod models;
+mod parallel;
+mod plain;
 mod report;
 
-pub use error::{Error, ImageFault, ModelFault, Stale};
-pub use report::{Change, Finding, ImageReport, ModelReport, Outcome, Report};
+pub use error::{EntryFault, Error, ModelFault, Stale};
+pub use report::{Change, ChartReport, Finding, ImageReport, ModelReport, Outcome, Report};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -67,8 +70,19 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
     let (previous, mut stale, mut findings) = read_previous(&path)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let sources = Sources::new(folder, &reach);
-    let resolved = resolve_all(&release, previous.as_ref(), &sources, observer)
-        .map_err(|faults| Error::Images(faults.into_iter().map(|fault| fault.within(&shown)).collect()))?;
+    let items = release.images.len() + release.charts.len();
+    observer.event(Event::Begin { verb: "lock", bytes: 0, items: items as u64 });
+    let mut faults = Vec::new();
+    let resolved = all(resolve_all(&release, previous.as_ref(), &sources, observer), &mut faults);
+    let charts = all(charts::lock_all(&release, previous.as_ref(), &sources, observer), &mut faults);
+    let files = all(plain::lock_files(&release, folder, &reach), &mut faults);
+    let tools = all(plain::lock_tools(&release, previous.as_ref(), folder, &reach), &mut faults);
+    observer.event(Event::End);
+    if !faults.is_empty() {
+        return Err(Error::Entries(faults.into_iter().map(|fault| fault.within(&shown)).collect()));
+    }
+    let paths = files.iter().map(|file| &file.path).chain(tools.iter().map(|tool| &tool.path));
+    bundle::plain::check(paths).map_err(|source| Error::Plain { file: shown.clone(), source })?;
     for Resolved { image, left_behind } in &resolved {
         if !left_behind.is_empty() {
             findings.push(Finding::AttestationsLeftBehind {
@@ -91,10 +105,10 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
         seal: release.seal,
         volume_size: release.volume_size.value,
         images: resolved.into_iter().map(|resolved| resolved.image).collect(),
-        charts: Vec::new(),
+        charts: charts.into_iter().map(|chart| chart.locked).collect(),
         models,
-        files: notices,
-        tools: Vec::new(),
+        files: files.into_iter().chain(notices).collect(),
+        tools,
     };
     lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;
     let mut report = Report::new(path, &lock, previous.as_ref(), findings);
@@ -139,41 +153,35 @@ fn resolve_all(
     previous: Option<&Lock>,
     sources: &Sources<'_>,
     observer: &dyn Observer,
-) -> Result<Vec<Resolved>, Vec<ImageFault>> {
-    let images = &release.images;
-    observer.event(Event::Begin { verb: "lock", bytes: 0, items: images.len() as u64 });
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(images.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..images.len().min(limits::LOCK_PARALLEL) {
-            scope.spawn(|| {
-                while let Some(image) = {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    images.get(place).map(|image| (place, image))
-                } {
-                    let (place, image) = image;
-                    let name = image.value.reference.to_string();
-                    let item = |state| Event::Item { name: &name, digest: None, bytes: 0, state };
-                    observer.event(item(ItemState::Started));
-                    let result = resolve_one(release, image, previous, sources);
-                    observer.event(item(if result.is_ok() { ItemState::Done } else { ItemState::Failed }));
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
-                }
-            });
-        }
-    });
-    observer.event(Event::End);
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    let mut resolved = Vec::with_capacity(done.len());
-    let mut faults = Vec::new();
-    for (place, result) in done {
+) -> Result<Vec<Resolved>, Vec<EntryFault>> {
+    named(each(&release.images, limits::LOCK_PARALLEL, |image| {
+        let name = image.value.reference.to_string();
+        let item = |state| Event::Item { name: &name, digest: None, bytes: 0, state };
+        observer.event(item(ItemState::Started));
+        let result = resolve_one(release, image, previous, sources);
+        observer.event(item(if result.is_ok() { ItemState::Done } else { ItemState::Failed }));
+        result.map_err(|source| EntryFault::new(image.place, name, source))
+    }))
+}
+
+/// What was made; faults are put to the others.
+fn all<T>(result: Result<Vec<T>, Vec<EntryFault>>, faults: &mut Vec<EntryFault>) -> Vec<T> {
+    result.unwrap_or_else(|found| {
+        faults.extend(found);
+        Vec::new()
+    })
+}
+
+/// All that was made, or all faults.
+fn named<T>(results: Vec<Result<T, EntryFault>>) -> Result<Vec<T>, Vec<EntryFault>> {
+    let (mut made, mut faults) = (Vec::with_capacity(results.len()), Vec::new());
+    for result in results {
         match result {
-            Ok(image) => resolved.push(image),
-            Err(error) => faults.push(ImageFault::new(&images[place], error)),
+            Ok(one) => made.push(one),
+            Err(fault) => faults.push(fault),
         }
     }
-    if faults.is_empty() { Ok(resolved) } else { Err(faults) }
+    if faults.is_empty() { Ok(made) } else { Err(faults) }
 }
 
 fn resolve_one(

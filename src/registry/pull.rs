@@ -303,7 +303,7 @@ async fn refusal(core: &Core, ask: &Ask<'_>, response: Response) -> Error {
 }
 
 /// First byte and, where stated, total of a `Content-Range: bytes first-last/total` (RFC 9110 §14.4).
-fn range(response: &Response) -> Option<(u64, Option<u64>)> {
+pub(super) fn range(response: &Response) -> Option<(u64, Option<u64>)> {
     content_range(header(response.headers(), CONTENT_RANGE.as_str())?)
 }
 

@@ -1,13 +1,14 @@
 //! Other servers that content is read from (model hubs, chart repositories), over the same client: its roots and proxies, its patience,
 //! its attempts, and its rule that credentials go to one origin alone.
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, RANGE};
 use reqwest::{Method, Response};
 use url::Url;
 
 use super::answer::{self, Answer};
 use super::hosts::{authority, same_origin};
 use super::list::next;
+use super::pull::range;
 use super::request::{Ask, Bound, Core, To};
 use super::retry::Failure;
 use super::{Client, Error};
@@ -107,6 +108,34 @@ impl Client {
             }
         };
         Ok(Got { body: answer.body, next })
+    }
+}
+
+impl Client {
+    /// The size of a file on the web, whose own `size` is not looked at.
+    pub fn web_size(&self, file: &WebFile) -> Result<u64, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        self.runtime.block_on(async {
+            let mut failures = 0;
+            let response = loop {
+                match file.open(&self.core, headers.clone()).await {
+                    Ok(response) => break response,
+                    Err(failure) => {
+                        failures += 1;
+                        self.core.pause(failure, failures, &file.what).await?;
+                    }
+                }
+            };
+            let size = match response.status().as_u16() {
+                200 => response.content_length(),
+                206 => range(&response).and_then(|(_, total)| total),
+                // Of nothing there is no first byte.
+                _ => Some(0),
+            };
+            let why = "it does not state its size".to_owned();
+            size.ok_or_else(|| Error::Malformed { what: file.what.clone(), why })
+        })
     }
 }
 

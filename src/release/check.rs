@@ -107,9 +107,6 @@ impl Release {
     #[must_use]
     pub fn not_carried(&self, file: &str) -> Vec<Problem> {
         let mut faults: Vec<(Place, Fault)> = [
-            ("charts", self.charts.first().map(|e| e.place)),
-            ("files", self.files.first().map(|e| e.place)),
-            ("tools", self.tools.first().map(|e| e.place)),
             ("license", self.license.as_ref().map(|e| e.place)),
             ("upgrade", self.upgrade.as_ref().map(|e| e.place)),
             ("install", self.install.as_ref().map(|e| e.place)),

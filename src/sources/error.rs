@@ -107,6 +107,9 @@ pub enum Error {
     /// A model that cannot be carried.
     #[error(transparent)]
     Model(#[from] super::ModelError),
+    /// A file or tool that cannot be carried.
+    #[error(transparent)]
+    Plain(#[from] super::PlainError),
     /// A chart that cannot be carried.
     #[error(transparent)]
     Chart(#[from] Box<super::ChartError>),

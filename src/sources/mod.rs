@@ -31,7 +31,7 @@ pub use charts::{ChartError, ChartWish, ResolvedChart};
 pub use error::Error;
 pub use layout::Layout;
 pub use models::{ModelError, ModelWish, ResolvedModel, Survey};
-pub use plain::plain;
+pub use plain::{PlainError, list as plain_list, measure as plain_measure, plain};
 pub use reach::{Online, Reach};
 pub use remote::Remote;
 pub use resolve::{Resolved, Wish, resolve};

@@ -146,9 +146,11 @@ fn a_registry_that_lies_leaves_no_lock() {
         bench.server.faults().clear();
         bench.server.faults().add(Rule::new(lie.clone()).path("/incidentfox/web-ui/manifests/sha256"));
         bench.server.faults().add(Rule::new(lie.clone()).path("/incidentfox/agent/manifests/"));
-        let Err(Error::Images(faults)) = bench.lock(Mode::Write) else { panic!("{lie:?} was believed") };
-        let names: Vec<String> =
-            faults.iter().map(|fault| fault.reference.repository().path().to_owned()).collect();
+        let Err(Error::Entries(faults)) = bench.lock(Mode::Write) else { panic!("{lie:?} was believed") };
+        let names: Vec<String> = faults
+            .iter()
+            .map(|fault| fault.of.parse::<Reference>().unwrap().repository().path().to_owned())
+            .collect();
         assert_eq!(names, ["incidentfox/agent", "incidentfox/web-ui"], "{lie:?}");
         assert!(faults.iter().all(|fault| fault.to_string().contains("release.yaml:")), "{lie:?}");
         assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 1, "{lie:?}");

@@ -29,7 +29,10 @@ impl From<Error> for Failure {
                 };
                 Self::refused("stale_lock", "").hint(hint).telling(&error)
             }
-            Error::Images(ref faults) => {
+            Error::Plain { .. } => Self::usage("release", "")
+                .hint("choose another to: for one of them; tools lie in tools/, named after their platform")
+                .telling(&error),
+            Error::Entries(ref faults) => {
                 first(faults.iter().map(|fault| store::source(&fault.source))).telling(&error)
             }
             Error::Models(ref faults) => {

@@ -47,6 +47,7 @@ pub(super) fn source(error: &sources::Error) -> Failure {
     match error {
         sources::Error::Store(error) => of(error),
         sources::Error::Chart(error) => super::chart::of(error),
+        sources::Error::Plain(error) => plain(error),
         sources::Error::NoImage { .. } | sources::Error::Ambiguous { .. } => {
             Failure::usage("no_image", "").hint("name one of them after the path: oci:PATH:NAME")
         }
@@ -69,5 +70,29 @@ pub(super) fn source(error: &sources::Error) -> Failure {
         | sources::Error::TooMany
         | sources::Error::Text(_) => Failure::refused("manifest", "")
             .hint("the image is damaged, or of a kind that no registry takes; push it again"),
+    }
+}
+
+fn plain(error: &sources::PlainError) -> Failure {
+    use sources::PlainError as Plain;
+    let usage = |hint: &str| Failure::usage("file", "").hint(hint);
+    match error {
+        Plain::Name { .. } => {
+            usage("rename it; names are held to what FAT, exFAT, NTFS and ext4 can all store")
+        }
+        Plain::Irregular { .. } => {
+            usage("a bundle holds ordinary files; take it away, or put an ordinary file in its place")
+        }
+        Plain::Empty { .. } => {
+            usage("put the files there, or take the entry out; nothing is left out in silence")
+        }
+        Plain::TooMany { .. } => usage("join small files into an archive, and declare that"),
+        Plain::TooLarge { .. } => usage(
+            "cut it with split -b 4000M and declare the parts; or put it into an image, whose layers travel in the volumes at any size",
+        ),
+        Plain::Digest { .. } => Failure::refused("wrong_digest", "")
+            .hint("find out why it is another one; then declare the SHA-256 of the one that is meant"),
+        Plain::Address(_) => usage("from: is a path relative to release.yaml, or an https:// address"),
+        Plain::NoClient(_) => Failure::world("file", ""),
     }
 }

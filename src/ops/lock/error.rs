@@ -8,7 +8,6 @@ use crate::digest::Digest;
 use crate::oci::Reference;
 use crate::release::check::{self, Problem};
 use crate::release::lock::GraphFault;
-use crate::release::model::Image;
 use crate::release::sections::Model;
 use crate::release::yaml::{At, Place};
 use crate::sources;
@@ -35,12 +34,20 @@ pub enum Error {
     /// The lock there is was made by a later version, which writing would undo.
     #[error(transparent)]
     Later(crate::release::lock::Error),
-    /// Images that could not be resolved, all of them.
+    /// Images, charts, files and tools that could not be resolved, all of them.
     #[error("{}", lines(.0))]
-    Images(Vec<ImageFault>),
+    Entries(Vec<EntryFault>),
     /// Models that could not be locked, all their faults.
     #[error("{}", lines(.0))]
     Models(Vec<ModelFault>),
+    /// Files and tools that cannot lie in one folder.
+    #[error("{file}: {source}")]
+    Plain {
+        /// The `release.yaml`.
+        file: String,
+        /// Why.
+        source: crate::bundle::plain::PlainError,
+    },
     /// The images contradict each other.
     #[error(transparent)]
     Whole(Box<GraphFault>),
@@ -58,24 +65,23 @@ fn lines(all: &[impl ToString]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// An image that could not be resolved.
+/// An image, chart, file or tool that could not be resolved.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}:{place}: {reference}: {source}")]
-pub struct ImageFault {
+#[error("{file}:{place}: {of}: {source}")]
+pub struct EntryFault {
     /// The `release.yaml`.
     pub file: String,
-    /// Where the image stands in it.
+    /// Where the entry stands in it.
     pub place: Place,
-    /// Which image.
-    pub reference: Reference,
+    /// What it is.
+    pub of: String,
     /// Why.
     pub source: sources::Error,
 }
 
-impl ImageFault {
-    pub(super) fn new(image: &At<Image>, source: sources::Error) -> Self {
-        let reference = image.value.reference.clone();
-        Self { file: String::new(), place: image.place, reference, source }
+impl EntryFault {
+    pub(super) fn new(place: Place, of: String, source: sources::Error) -> Self {
+        Self { file: String::new(), place, of, source }
     }
 
     pub(super) fn within(self, file: &str) -> Self {
@@ -150,6 +156,14 @@ pub enum Stale {
     Model {
         /// Which.
         name: String,
+    },
+    /// A chart that it lacks, or that is another now.
+    #[error("chart {name} {version} is new or has changed")]
+    Chart {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
     },
     /// A difference in anything else, as after an edit by hand.
     #[error("it is not what would be written now")]

@@ -9,7 +9,7 @@ use super::Stale;
 use crate::checked;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
-use crate::release::lock::{Lock, LockedImage, LockedManifest, LockedModel};
+use crate::release::lock::{Lock, LockedChart, LockedImage, LockedManifest, LockedModel};
 
 /// What locking found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,12 @@ pub struct Report {
     /// Every model, in the order of the release.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelReport>,
+    /// Every chart, in the order of the release.
+    pub charts: Vec<ChartReport>,
+    /// Plain files.
+    pub files: usize,
+    /// Programs for the operator's machine.
+    pub tools: usize,
     /// Images the lock had before and has no longer.
     pub removed: Vec<Reference>,
     /// Different blobs of the whole release, manifests among them.
@@ -87,7 +93,23 @@ pub struct ModelReport {
     pub change: Change,
 }
 
-/// What changed since an image or model was last locked.
+/// One chart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ChartReport {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Bytes of its blobs, the manifest among them.
+    pub bytes: u64,
+    /// What changed since it was last locked.
+    pub change: Change,
+}
+
+/// What changed since something was last locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -103,6 +125,7 @@ pub enum Change {
 }
 
 impl Change {
+    /// From the root that was locked before to the one there is `now`.
     fn since(was: Option<Digest>, now: Digest) -> Self {
         match was {
             None => Self::Added,
@@ -166,6 +189,22 @@ impl Report {
             });
             all.extend(own);
         }
+        let mut charts = Vec::with_capacity(lock.charts.len());
+        for chart in &lock.charts {
+            let Some(root) = chart.manifests.last() else { continue };
+            let own = sizes(&chart.manifests);
+            let same = |old: &&LockedChart| old.name == chart.name && old.version == chart.version;
+            let old = previous.and_then(|lock| lock.charts.iter().find(same));
+            let was = old.and_then(|old| old.manifests.last()).map(|root| root.digest);
+            charts.push(ChartReport {
+                name: chart.name.clone(),
+                version: chart.version.clone(),
+                digest: root.digest,
+                bytes: total(&own),
+                change: Change::since(was, root.digest),
+            });
+            all.extend(own);
+        }
         let mut models = Vec::with_capacity(lock.models.len());
         for model in &lock.models {
             let Some(root) = model.manifests.last() else { continue };
@@ -190,6 +229,9 @@ impl Report {
             version: lock.version.clone(),
             images,
             models,
+            charts,
+            files: lock.files.len(),
+            tools: lock.tools.len(),
             removed: removed.map(|image| image.reference.clone()).collect(),
             blobs: all.len() as u64,
             bytes: total(&all),
@@ -216,6 +258,11 @@ impl Report {
         }
         let other = self.models.iter().filter(|model| model.change != Change::Same);
         reasons.extend(other.map(|model| Stale::Model { name: model.name.clone() }));
+        let others = self.charts.iter().filter(|chart| chart.change != Change::Same);
+        reasons.extend(others.map(|ChartReport { name, version, .. }| Stale::Chart {
+            name: name.clone(),
+            version: version.clone(),
+        }));
         reasons.extend(self.removed.iter().map(|reference| Stale::Extra { reference: reference.clone() }));
         if reasons.is_empty() {
             reasons.push(Stale::Content);
