@@ -56,6 +56,10 @@ pub const ERROR_BODY_BYTES: usize = 8 << 10;
 pub const TOKEN_BYTES: usize = 256 << 10;
 /// Pages followed in a listing (tags, referrers); 1,000 pages of 100 entries.
 pub const LIST_PAGES: usize = 1000;
+/// What refers to one manifest, and to one image with all of its manifests: signatures of some dozen people, SBOMs and reports of each build.
+pub const REFERRERS: usize = 1000;
+/// Depth of referrers of referrers: a signature of an SBOM is one deep.
+pub const REFERRER_DEPTH: usize = 4;
 /// Bytes of one page of a listing: registries that do not page answer with 100,000 tags of 160 bytes.
 pub const LIST_BYTES: u64 = 16 << 20;
 /// Redirects followed for one request; registries send one, to their blob storage.

@@ -17,6 +17,7 @@ mod cases {
     mod peers;
     mod program;
     mod readme;
+    mod referrers;
     mod registry;
     mod release;
     mod signing;

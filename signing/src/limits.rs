@@ -20,3 +20,7 @@ pub const PBKDF2_ROUNDS: u32 = 10_000_000;
 pub const SCRYPT_MEMORY: u64 = 64 << 20;
 /// Parallelism p of scrypt when reading an encrypted key; together with [`SCRYPT_MEMORY`] some seconds of work.
 pub const SCRYPT_PARALLELISM: u16 = 16;
+/// Bytes of what cosign signs of an image: a digest, a name and the annotations people add.
+pub const COSIGN_PAYLOAD_BYTES: usize = 64 << 10;
+/// Bytes of a cosign signature in base64: one of RSA-8192 has 1368.
+pub const COSIGN_SIGNATURE_BYTES: usize = 4 << 10;

@@ -19,7 +19,7 @@ use crate::text::{is_printable, printable};
 
 mod content;
 
-pub use content::{IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Root};
+pub use content::{IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool, Root};
 
 /// The version of the format this program writes, and the highest it reads.
 pub const FORMAT: u64 = 1;
@@ -58,6 +58,9 @@ pub struct Index {
     pub referrers: Vec<IndexReferrer>,
     /// What is delivered.
     pub release: Release,
+    /// Every SBOM among the blobs, image by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sboms: Vec<IndexSbom>,
     /// Programs for the operator's machine, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<IndexTool>,

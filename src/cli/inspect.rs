@@ -25,6 +25,9 @@ pub(super) struct Inspect {
     /// Check the signatures by this policy first.
     #[arg(long, value_name = "POLICY", env = "BUNDLE_TRUST", hide_env_values = true)]
     trust: Option<PathBuf>,
+    /// List the SBOMs that are carried, and nothing else.
+    #[arg(long)]
+    sbom: bool,
 }
 
 impl Verb for Inspect {
@@ -32,7 +35,11 @@ impl Verb for Inspect {
         let policy = self.trust.as_deref().map(keys::policy).transpose()?;
         let policy = policy.as_ref().map(|policy| (policy, clock::now()));
         let report = inspect::inspect(&self.bundle.folders, policy)?;
-        ui.answer(&report, |page| draw(page, &report, policy.is_some()));
+        if self.sbom {
+            ui.answer(&report.sboms, |page| draw_sboms(page, &report));
+        } else {
+            ui.answer(&report, |page| draw(page, &report, policy.is_some()));
+        }
         advise(ui, &report.findings);
         Ok(if refused(&report.findings) { Exit::Refused } else { Exit::Done })
     }
@@ -105,6 +112,21 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
     table(page, &["file", "size"], files);
     let tools = report.tools.iter().map(|t| vec![t.path.to_string(), size(t.bytes), t.platform.to_string()]);
     table(page, &["tool", "size", "platform"], tools);
+}
+
+fn draw_sboms(page: &mut Page, report: &Report) {
+    if report.sboms.is_empty() {
+        return page.line("It carries no SBOM.");
+    }
+    let rows: Vec<Vec<String>> = report
+        .sboms
+        .iter()
+        .map(|sbom| {
+            let (image, size) = (sbom.image.to_string(), ByteSize(sbom.size).to_string());
+            vec![image, sbom.kind.as_str().to_owned(), sbom.digest.to_string(), size]
+        })
+        .collect();
+    page.table(&["image", "SBOM", "digest", "size"], &rows);
 }
 
 /// A table of its own; none when it would be empty.

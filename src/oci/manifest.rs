@@ -188,6 +188,14 @@ impl Manifest {
         Ok((manifest, stated))
     }
 
+    /// What the manifest is about, where it says so.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Image { subject, .. } | Self::Index { subject, .. } => subject.as_ref(),
+        }
+    }
+
     /// Every descriptor the manifest needs to be whole, in order: configuration and layers, or children.
     /// The subject is not among them: it need not exist (distribution-spec, §Pushing Manifests with Subject).
     pub fn pointers(&self) -> impl Iterator<Item = &Descriptor> {

@@ -11,9 +11,12 @@ pub mod media;
 pub mod narrow;
 pub mod platform;
 pub mod reference;
+pub mod referrer;
+mod sbom;
 
 pub use config::Config;
 pub use local::LocalName;
 pub use manifest::{Descriptor, Manifest};
 pub use platform::Platform;
 pub use reference::{Pointer, Reference, Repository};
+pub use sbom::Sbom;

@@ -115,6 +115,17 @@ pub enum What {
         /// What is missing.
         detail: String,
     },
+    /// An image without the signature that its vendor proved when the release was locked.
+    Unsigned {
+        /// Its reference.
+        image: String,
+        /// The manifest that should be signed.
+        subject: Digest,
+        /// By which key.
+        key: KeyId,
+        /// What there is instead.
+        detail: String,
+    },
     /// A release older than the highest one that was loaded here.
     Downgrade {
         /// The highest.
@@ -206,6 +217,9 @@ impl fmt::Display for What {
             Self::WrongManifest { digest, detail } => write!(f, "manifest {digest}: {detail}"),
             Self::WrongTar { offset } => {
                 write!(f, "the payload is not the tar that bundle.json describes, from byte {offset}")
+            }
+            Self::Unsigned { image, subject, key, detail } => {
+                write!(f, "{subject} of {image} is not signed by key {key}: {detail}")
             }
             Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
             Self::Downgrade { installed, version } => {

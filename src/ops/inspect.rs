@@ -2,14 +2,18 @@
 //!
 //! Tells what the bundle says of itself. Without a policy nobody has vouched for that, and the report says so.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
 use crate::bundle::index::{
-    Index, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Payload, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool,
+    Payload, Release,
 };
+use crate::digest::Digest;
+use crate::oci::{Reference, Sbom};
 use crate::ops::finding::Finding;
 use crate::ops::open::{self, Error};
 
@@ -36,6 +40,8 @@ pub struct Report {
     pub images: Vec<IndexImage>,
     /// What refers to them: signatures, SBOMs.
     pub referrers: Vec<IndexReferrer>,
+    /// SBOMs of the images.
+    pub sboms: Vec<SbomReport>,
     /// The charts.
     pub charts: Vec<IndexChart>,
     /// The models.
@@ -52,6 +58,19 @@ pub struct Report {
     pub licenses: Vec<String>,
 }
 
+/// One SBOM that is carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SbomReport {
+    /// The image it is about.
+    pub image: Reference,
+    /// What it is written in.
+    pub kind: Sbom,
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// Tells what is in the bundle in `folders`; with `policy`, whether that is vouched for (`now` as in `verify`).
 pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> Result<Report, Error> {
     let opened = open::open(folders)?;
@@ -65,7 +84,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
             (findings, authenticated.is_some())
         }
     };
-    let Index { images, referrers, charts, models, files, tools, .. } = index;
+    let Index { images, referrers, sboms, charts, models, files, tools, .. } = index;
     let Index { release, payload, volumes, blobs, format, .. } = index;
     Ok(Report {
         authenticated,
@@ -78,6 +97,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         blobs: blobs.len(),
         images,
         referrers,
+        sboms: sizes(sboms, &blobs),
         charts,
         models,
         files,
@@ -86,6 +106,20 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         grants: names(&home.join("grants"), "age"),
         licenses: names(&home.join("licenses"), "lic"),
     })
+}
+
+fn sizes(sboms: Vec<IndexSbom>, blobs: &[IndexBlob]) -> Vec<SbomReport> {
+    if sboms.is_empty() {
+        return Vec::new();
+    }
+    let sizes: HashMap<Digest, u64> = blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let report = |IndexSbom { digest, image, kind }| SbomReport {
+        image,
+        kind,
+        digest,
+        size: sizes.get(&digest).copied().unwrap_or(0),
+    };
+    sboms.into_iter().map(report).collect()
 }
 
 /// The stems of the files in `folder` with `extension`, sorted; none when there is no such folder.

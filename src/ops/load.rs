@@ -153,7 +153,8 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     } else {
         let notes = notes::Files::new(request.state);
         let tally = put::Tally::default();
-        let loading = put::Loading { client, volumes: &volumes, notes: &notes, observer, tally };
+        let lists = std::sync::Mutex::default();
+        let loading = put::Loading { client, volumes: &volumes, notes: &notes, observer, tally, lists };
         let outcomes = loading.run(&plan, request.parallel);
         report.blobs = loading.tally.counts();
         outcomes

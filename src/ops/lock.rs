@@ -90,6 +90,13 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
                 attestations: left_behind.clone(),
             });
         }
+        if let (Some(original), false) = (image.original, image.left_behind.is_empty()) {
+            findings.push(Finding::ReferrersLeftBehind {
+                image: image.reference.clone(),
+                original,
+                referrers: image.left_behind.clone(),
+            });
+        }
     }
     let models::Models { models, notices, findings: more } =
         models::lock_all(&release, previous.as_ref(), &sources, observer).map_err(|faults| {
@@ -199,5 +206,13 @@ fn resolve_one(
         platforms: release.platforms_of(image),
         previous: previous.and_then(|lock| lock.images.iter().find(|old| old.reference == image.reference)),
     };
-    resolve(opened.images.as_ref(), &wish)
+    let mut resolved = resolve(opened.images.as_ref(), &wish)?;
+    let images = opened.images.as_ref();
+    sources::referrers(images, &mut resolved.image, wish.previous)?;
+    resolved.image.cosign_key = None;
+    if let Some(verify) = &image.verify {
+        let key = sources.cosign_key(&verify.cosign_key)?;
+        sources::signed(images, &mut resolved.image, (&key, wish.previous))?;
+    }
+    Ok(resolved)
 }

@@ -19,6 +19,7 @@ use crate::store::volumes::Volumes;
 mod chunks;
 mod folder;
 mod lanes;
+mod signatures;
 
 /// What is asked for.
 pub struct Request<'a> {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::bundle::index::Index;
+use crate::bundle::index::{Index, IndexReferrer};
 use crate::digest::{Blob, Digest};
 use crate::oci::{Manifest, Repository};
 use crate::plan::placing::Placed;
@@ -37,6 +37,8 @@ pub struct PutManifest {
     pub media_type: String,
     /// Everything it points to, for refusing it when something of that failed.
     pub needs: Vec<Digest>,
+    /// What it is about, where it says so.
+    pub subject: Option<Digest>,
 }
 
 /// One thing to put: its root is put under its name last, after what refers to it.
@@ -76,6 +78,16 @@ pub enum GraphError {
         /// The size the index lists.
         listed: u64,
     },
+    /// A referrer that is about something else than the index says.
+    #[error("{referrer} is listed as about {listed} and states {}", stated.map_or_else(|| "no subject".to_owned(), |s| s.to_string()))]
+    Subject {
+        /// Which.
+        referrer: Digest,
+        /// What the index says.
+        listed: Digest,
+        /// What it says itself.
+        stated: Option<Digest>,
+    },
     /// Deeper than any real one, or a circle.
     #[error("the manifests below {0} nest too deep")]
     Depth(Digest),
@@ -91,6 +103,16 @@ pub fn walk(
         Walk { manifests, sizes, order: vec![], done: BTreeSet::new(), seen: BTreeSet::new(), blobs: vec![] };
     state.visit(root, 0)?;
     Ok((state.order, state.blobs))
+}
+
+/// Whether a referrer is about what the index says: by its own word, or by its tag alone where it says nothing.
+pub fn about(referrer: &IndexReferrer, manifests: &HashMap<Digest, Known>) -> Result<(), GraphError> {
+    let known = manifests.get(&referrer.digest).ok_or(GraphError::NoManifest(referrer.digest))?;
+    match known.manifest.subject().map(|subject| subject.digest) {
+        Some(stated) if stated == referrer.subject => Ok(()),
+        None if referrer.tag.is_some() => Ok(()),
+        stated => Err(GraphError::Subject { referrer: referrer.digest, listed: referrer.subject, stated }),
+    }
 }
 
 struct Walk<'a> {
@@ -149,20 +171,24 @@ pub fn plan(
         let manifest = |digest: Digest| {
             let known = manifests.get(&digest)?;
             let needs = known.manifest.pointers().map(|p| p.digest).collect();
-            Some(PutManifest { digest, media_type: known.media_type.clone(), needs })
+            let subject = known.manifest.subject().map(|subject| subject.digest);
+            Some(PutManifest { digest, media_type: known.media_type.clone(), needs, subject })
         };
         Ok(order.into_iter().filter_map(manifest).collect())
     };
     let mut items = Vec::with_capacity(missing.len());
     for placed in missing {
         let repository = placed.to.repository();
-        let manifests = put(placed.root, repository)?;
+        let own: Vec<PutManifest> = put(placed.root, repository)?;
         let referrers = placed
             .referrers
             .iter()
-            .map(|referrer| put(referrer.listed.digest, repository))
+            .map(|referrer| {
+                about(&referrer.listed, manifests)?;
+                put(referrer.listed.digest, repository)
+            })
             .collect::<Result<_, _>>()?;
-        items.push(Put { placed, manifests, referrers });
+        items.push(Put { placed, manifests: own, referrers });
     }
     let blobs = index
         .blobs

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexTool, Kind, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool,
+    Kind, Release,
 };
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
@@ -151,6 +152,7 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         },
+        sboms: Vec::new(),
         tools: lock
             .tools
             .iter()
@@ -173,8 +175,20 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
 }
 
 fn list(index: &mut Index, of: &Of<'_>, digest: Digest) {
+    if let Of::Image(image) | Of::Referrer(image, _) = of {
+        let sboms = match of {
+            Of::Referrer(_, referrer) => &referrer.sboms,
+            _ => &image.sboms,
+        };
+        index.sboms.extend(sboms.iter().map(|sbom| IndexSbom {
+            digest: sbom.digest,
+            image: image.reference.clone(),
+            kind: sbom.kind,
+        }));
+    }
     match of {
         Of::Image(image) => index.images.push(IndexImage {
+            cosign_key: image.cosign_key.clone(),
             digest,
             original_digest: image.original,
             platforms: image.platforms.clone(),
@@ -351,6 +365,9 @@ pub(crate) mod tests {
                 children: vec![],
             }],
             referrers: vec![],
+            left_behind: vec![],
+            cosign_key: None,
+            sboms: vec![],
         }
     }
 

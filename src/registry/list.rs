@@ -14,7 +14,7 @@ use super::token::Scope;
 use super::{Client, Error, api};
 use crate::digest::Digest;
 use crate::limits;
-use crate::oci::{Descriptor, Manifest, Pointer, Repository, media};
+use crate::oci::{Descriptor, Manifest, Pointer, Repository, media, referrer};
 
 #[derive(Deserialize)]
 struct Tags {
@@ -36,27 +36,71 @@ impl Client {
         Ok(found)
     }
 
+    /// The tags of `repository` that begin with `prefix`, without listing all others: the listing is asked for from just before them
+    /// (distribution-spec, §Listing Tags: `last`). `None` when the answer does not prove that it is all of them: a registry that sorts
+    /// otherwise, or lists no tags.
+    pub fn tags_beginning(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<Option<HashSet<String>>, Error> {
+        let what = format!("tags of {repository}");
+        // The prefix less its last character sorts before all that begin with it.
+        let before = &prefix[..prefix.char_indices().last().map_or(0, |(at, _)| at)];
+        let ask = listing(repository, &format!("tags/list?n=100&last={before}"), &what);
+        let answer = self.runtime.block_on(self.core.ask(&ask))?;
+        if answer.status != 200 {
+            return Ok(None);
+        }
+        let tags = answer.json::<Tags>(&what)?.tags.unwrap_or_default();
+        let found: HashSet<String> = tags.iter().filter(|tag| tag.starts_with(prefix)).cloned().collect();
+        if answer.header(LINK.as_str()).and_then(next).is_none() {
+            return Ok(Some(found));
+        }
+        // More follow. In order, and with some that we look for before one that comes after them, the rest cannot matter.
+        let ordered = tags.is_sorted() && tags.first().is_some_and(|first| first.as_str() > before);
+        let passed = tags.last().is_some_and(|last| !last.starts_with(prefix));
+        Ok(Some(found).filter(|found| ordered && passed && !found.is_empty()))
+    }
+
     /// Descriptors of the manifests whose subject is `digest`: by the referrers API, or from the fallback tag
     /// `sha256-<hex>` of registries without it. Empty when there are none.
     pub fn referrers(&self, repository: &Repository, digest: &Digest) -> Result<Vec<Descriptor>, Error> {
+        self.referrers_of(repository, digest, true)
+    }
+
+    /// The same; `fallback` is whether the fallback tag may be there.
+    pub(crate) fn referrers_of(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        fallback: bool,
+    ) -> Result<Vec<Descriptor>, Error> {
         let what = format!("referrers of {repository}@{digest}");
         let mut found = Vec::new();
         let mut known = true;
         self.pages(listing(repository, &format!("referrers/{digest}"), &what), |answer| {
             match answer.status {
-                200 => found.extend(children(answer, &what)?),
+                200 => {
+                    found.extend(children(answer, &what)?);
+                    few(&found, &what)?;
+                }
                 // Registries without the endpoint say so in several ways.
                 400 | 404 | 405 | 406 | 501 if found.is_empty() => known = false,
                 _ => return Err(answer.refusal(repository.registry(), &what)),
             }
             Ok(())
         })?;
-        if known {
+        if known || !fallback {
             return Ok(found);
         }
-        let tag = Pointer::Tag(format!("sha256-{}", digest.hex()));
+        let tag = Pointer::Tag(referrer::fallback_tag(digest));
         match self.manifest(repository, &tag) {
-            Ok(raw) => index(&raw.bytes, &raw.media_type, &what),
+            Ok(raw) => {
+                let found = index(&raw.bytes, &raw.media_type, &what)?;
+                few(&found, &what)?;
+                Ok(found)
+            }
             Err(Error::NotFound { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -99,6 +143,15 @@ fn listing<'a>(repository: &'a Repository, rest: &str, what: &str) -> Ask<'a> {
     ask.headers.insert(ACCEPT, HeaderValue::from_static(accept));
     ask.limit = limits::LIST_BYTES;
     ask
+}
+
+/// Refuses a list that is longer than any real one, and so one that never ends.
+fn few(found: &[Descriptor], what: &str) -> Result<(), Error> {
+    if found.len() <= limits::REFERRERS {
+        return Ok(());
+    }
+    let why = format!("it lists more than {} of them", limits::REFERRERS);
+    Err(Error::Malformed { what: what.to_owned(), why })
 }
 
 fn children(answer: &Answer, what: &str) -> Result<Vec<Descriptor>, Error> {

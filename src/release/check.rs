@@ -106,7 +106,7 @@ impl Release {
     /// What the release declares that cannot be carried yet, to be refused before anything is fetched.
     #[must_use]
     pub fn not_carried(&self, file: &str) -> Vec<Problem> {
-        let mut faults: Vec<(Place, Fault)> = [
+        let faults: Vec<(Place, Fault)> = [
             ("license", self.license.as_ref().map(|e| e.place)),
             ("upgrade", self.upgrade.as_ref().map(|e| e.place)),
             ("install", self.install.as_ref().map(|e| e.place)),
@@ -114,12 +114,6 @@ impl Release {
         .into_iter()
         .filter_map(|(section, place)| place.map(|place| (place, Fault::NotCarried(section))))
         .collect();
-        faults.extend(
-            self.images
-                .iter()
-                .filter(|image| image.value.verify.is_some())
-                .map(|image| (image.place, Fault::NotCarried("an image's \"verify\""))),
-        );
         with_file(faults, file)
     }
 

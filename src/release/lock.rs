@@ -18,7 +18,8 @@ mod graphs;
 mod read;
 
 pub use content::{
-    FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedTool, ModelFile, NOTICE,
+    FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedSbom, LockedTool, ModelFile,
+    NOTICE,
 };
 pub use graph::{GraphFault, Place};
 pub use graphs::{Graph, Of};
@@ -88,9 +89,18 @@ pub struct LockedImage {
     pub platforms: Vec<Platform>,
     /// The manifests, children first, the root last.
     pub manifests: Vec<LockedManifest>,
+    /// Layers of its attestations that are SBOMs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sboms: Vec<LockedSbom>,
     /// What refers to it: signatures, SBOMs. A referrer stands after what it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub referrers: Vec<LockedReferrer>,
+    /// What refers to `original` alone and so is not carried: roots, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<Digest>,
+    /// The key by which it was proved to be signed: its SPKI in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosign_key: Option<String>,
 }
 
 /// One manifest and what it points to.
@@ -134,6 +144,33 @@ pub struct LockedBlob {
 
 impl LockedImage {
     /// The root: what the reference names.
+    #[must_use]
+    pub fn root(&self) -> Option<&LockedManifest> {
+        self.manifests.last()
+    }
+}
+
+impl LockedImage {
+    /// The manifests that a signature must be about for all of the image to be signed: its root, or all below a root that `lock` made.
+    #[must_use]
+    pub fn signed_manifests(&self) -> Vec<Digest> {
+        match self.root() {
+            Some(root) if root.inline.is_some() && !root.children.is_empty() => {
+                let own = |manifest: &&LockedManifest| manifest.platform.is_some();
+                self.manifests.iter().filter(own).map(|manifest| manifest.digest).collect()
+            }
+            root => root.map(|root| root.digest).into_iter().collect(),
+        }
+    }
+
+    /// What is about the manifest `subject`.
+    pub fn about(&self, subject: Digest) -> impl Iterator<Item = &LockedReferrer> {
+        self.referrers.iter().filter(move |referrer| referrer.subject == subject)
+    }
+}
+
+impl LockedReferrer {
+    /// The root.
     #[must_use]
     pub fn root(&self) -> Option<&LockedManifest> {
         self.manifests.last()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::resolve::{parse, proved};
+use super::gather::{parse, proved};
 use super::{Error, Images, Named, RawManifest, Sources, read_small};
 use crate::chart::archive;
 use crate::chart::oci::{self, Made};

@@ -113,6 +113,34 @@ pub enum Error {
     /// A chart that cannot be carried.
     #[error(transparent)]
     Chart(#[from] Box<super::ChartError>),
+    /// Something that refers to an image and cannot be carried.
+    #[error("{referrer}, which refers to {subject}: {why}")]
+    Referrer {
+        /// Its tag, else its digest.
+        referrer: String,
+        /// What it is about.
+        subject: Digest,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An image without the signature that its release asks for.
+    #[error("{subject} is not signed by key {key}: {why}")]
+    Unsigned {
+        /// The manifest that should be signed.
+        subject: Digest,
+        /// By which key.
+        key: signing::KeyId,
+        /// What there is instead.
+        why: String,
+    },
+    /// A key that cannot be used.
+    #[error("{path}: {why}", path = path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A manifest made here would not be text.
     #[error("manifest {0} is not UTF-8 text")]
     Text(Digest),

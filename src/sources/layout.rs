@@ -3,16 +3,18 @@
 //! Only `oci-layout`, `index.json` and `blobs/sha256/<hex>` are opened; the hex comes from a parsed digest, so no name in the
 //! content can lead elsewhere, and a blob that is a symbolic link is refused.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
 use super::file::{Links, Regular};
-use super::names::choose_descriptor;
-use super::{Error, Images, Named, RawManifest, read_small};
-use crate::digest::Blob;
+use super::names::{choose_descriptor, names_of};
+use super::{Error, Images, Named, RawManifest, Refers, read_small};
+use crate::digest::{Blob, Digest};
 use crate::limits;
-use crate::oci::{Descriptor, Manifest, media};
+use crate::oci::{Descriptor, Manifest, cosign, media};
 use crate::store::{self, Pieces, Source};
 
 /// A layout whose index has been read.
@@ -20,6 +22,8 @@ use crate::store::{self, Pieces, Source};
 pub struct Layout {
     path: PathBuf,
     entries: Vec<Descriptor>,
+    /// What refers to each manifest; read when it is first asked for.
+    referring: OnceLock<HashMap<Digest, Vec<Refers>>>,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +65,7 @@ impl Layout {
         check_marker(&bytes).map_err(|why| Error::Malformed { path: file, why })?;
         let (file, bytes) = read("index.json")?;
         let entries = parse_index(&bytes).map_err(|why| Error::Malformed { path: file, why })?;
-        Ok(Self { path: path.to_path_buf(), entries })
+        Ok(Self { path: path.to_path_buf(), entries, referring: OnceLock::new() })
     }
 
     fn place(&self) -> String {
@@ -97,4 +101,51 @@ impl Images for Layout {
         let bytes = read_small(self, blob, limits::MANIFEST_BYTES)?;
         Ok(RawManifest { bytes, media_type: None, digest: blob.digest, made: false })
     }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Refers>, Error> {
+        let kept = match self.referring.get() {
+            Some(kept) => kept,
+            None => {
+                let read = self.read_referring()?;
+                self.referring.get_or_init(|| read)
+            }
+        };
+        Ok(kept.get(subject).cloned().unwrap_or_default())
+    }
+}
+
+impl Layout {
+    /// Every entry that refers to something, by what it refers to.
+    fn read_referring(&self) -> Result<HashMap<Digest, Vec<Refers>>, Error> {
+        let mut all = HashMap::<Digest, Vec<Refers>>::new();
+        for entry in &self.entries {
+            let name = names_of(entry).next();
+            let tag = name.map(|name| name.rsplit(':').next().unwrap_or(name).to_owned());
+            let raw = match self.manifest(&entry.blob()) {
+                Ok(raw) => RawManifest { media_type: Some(entry.media_type.clone()), ..raw },
+                // An image that nobody asks for may be broken; what has no name may refer to any.
+                Err(_) if name.is_some() && tag.as_deref().and_then(made_of).is_none() => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some((tag, subject)) = tag.as_ref().and_then(|tag| Some((tag, cosign::subject(tag)?))) {
+                all.entry(subject).or_default().push(Refers::Tagged { tag: tag.clone(), raw });
+            } else if let Some(subject) = tag.as_deref().and_then(made_of) {
+                // The list that registries without the API keep, and so may a copy of one.
+                let path = self.path.join("index.json");
+                let listed = parse_index(&raw.bytes).map_err(|why| Error::Malformed { path, why })?;
+                all.entry(subject).or_default().extend(listed.into_iter().map(Refers::Listed));
+            } else if let Ok((manifest, _)) = Manifest::parse(&raw.bytes, raw.media_type.as_deref())
+                && let Some(subject) = manifest.subject()
+            {
+                all.entry(subject.digest).or_default().push(Refers::Listed(entry.clone()));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What a tag that is made of a digest is about.
+fn made_of(tag: &str) -> Option<Digest> {
+    let hex = tag.strip_prefix("sha256-")?;
+    Digest::from_hex(hex.split('.').next()?).ok()
 }

@@ -8,23 +8,30 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use signing::cosign::CosignKey;
+
 use crate::digest::{Blob, Digest, Hasher};
-use crate::oci::Reference;
+use crate::limits;
+use crate::oci::{Descriptor, Reference};
 use crate::release::Origin;
 use crate::release::lock::{LockedChart, LockedModel};
 use crate::store::{Pieces as _, Source};
+use crate::sys::fs;
 
 mod archive;
 mod charts;
 mod error;
 mod file;
+mod gather;
 mod layout;
 mod models;
 mod names;
 mod plain;
 mod reach;
+mod referrers;
 mod remote;
 mod resolve;
+mod signed;
 
 pub use archive::Archive;
 pub use charts::{ChartError, ChartWish, ResolvedChart};
@@ -33,8 +40,10 @@ pub use layout::Layout;
 pub use models::{ModelError, ModelWish, ResolvedModel, Survey};
 pub use plain::{PlainError, list as plain_list, measure as plain_measure, plain};
 pub use reach::{Online, Reach};
+pub use referrers::referrers;
 pub use remote::Remote;
 pub use resolve::{Resolved, Wish, resolve};
+pub use signed::signed;
 
 /// A manifest as its source gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +56,46 @@ pub struct RawManifest {
     pub digest: Digest,
     /// Whether the source made them, so that nobody else has them.
     pub made: bool,
+}
+
+/// Something that refers to a manifest, as its source names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refers {
+    /// By a tag of cosign.
+    Tagged {
+        /// The tag.
+        tag: String,
+        /// What it stands for.
+        raw: RawManifest,
+    },
+    /// By the list of manifests that have a subject.
+    Listed(Descriptor),
+}
+
+impl Refers {
+    /// Its digest, as stated.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Tagged { raw, .. } => raw.digest,
+            Self::Listed(listed) => listed.digest,
+        }
+    }
+
+    /// Its tag, when it has one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Tagged { tag, .. } => Some(tag),
+            Self::Listed(_) => None,
+        }
+    }
+
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.tag().map_or_else(|| self.digest().to_string(), str::to_owned)
+    }
 }
 
 /// Which image of a place.
@@ -71,6 +120,16 @@ pub trait Images: Source {
     /// # Errors
     /// What reading met.
     fn manifest(&self, blob: &Blob) -> Result<RawManifest, Error>;
+
+    /// Everything that refers to the manifest `subject`: cosign's tags, and what has it as its subject. Empty where a place can hold
+    /// none.
+    ///
+    /// # Errors
+    /// What reading met. "Could not ask" is never "nothing there".
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Refers>, Error> {
+        let _ = subject;
+        Ok(Vec::new())
+    }
 }
 
 /// Opens the places of a release, each file or folder once.
@@ -133,6 +192,17 @@ impl<'a> Sources<'a> {
                 Ok(opened(images, reference, tag))
             }
         }
+    }
+
+    /// The public key in the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Key`].
+    pub fn cosign_key(&self, path: &str) -> Result<CosignKey, Error> {
+        let path = self.base.join(path);
+        let fault = |why: String| Error::Key { path: path.clone(), why };
+        let text = fs::read_limited(&path, limits::KEY_BYTES).map_err(|error| fault(error.to_string()))?;
+        CosignKey::from_pem(&text).map_err(|error| fault(error.to_string()))
     }
 
     /// Who has the blobs of a chart.

@@ -8,7 +8,7 @@ use crate::oci::{Descriptor, Reference};
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 
 /// The names of `descriptor`, none when it has none.
-fn names_of(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
+pub(super) fn names_of(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
     NAMES.iter().filter_map(|name| descriptor.annotations.as_ref()?.get(*name).map(String::as_str))
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Error, Images, Named, RawManifest};
-use crate::digest::Blob;
-use crate::oci::{Pointer, Reference, Repository};
-use crate::registry::Client;
+use super::{Error, Images, Named, RawManifest, Refers};
+use crate::digest::{Blob, Digest};
+use crate::oci::{Pointer, Reference, Repository, cosign, referrer};
+use crate::registry::{self, Client};
 use crate::store::{self, Pieces, Source};
 
 /// One repository, read through a client that others use too.
@@ -42,5 +42,29 @@ impl Images for Remote {
 
     fn manifest(&self, blob: &Blob) -> Result<RawManifest, Error> {
         self.get(&Pointer::Digest(blob.digest))
+    }
+
+    /// Two questions where the registry answers both: its tags that are made of the digest, and what it lists about it.
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Refers>, Error> {
+        let mut found = Vec::new();
+        let prefix = referrer::fallback_tag(subject);
+        let known = self.client.tags_beginning(&self.repository, &prefix).map_err(store::Error::from)?;
+        for ending in cosign::ENDINGS {
+            let tag = cosign::tag(subject, ending);
+            if known.as_ref().is_some_and(|known| !known.contains(&tag)) {
+                continue;
+            }
+            match self.get(&Pointer::Tag(tag.clone())) {
+                Ok(raw) => found.push(Refers::Tagged { tag, raw }),
+                Err(Error::Store(store::Error::Registry(registry::Error::NotFound { .. })))
+                    if known.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let fallback = known.is_none_or(|known| known.contains(&prefix));
+        let listed =
+            self.client.referrers_of(&self.repository, subject, fallback).map_err(store::Error::from)?;
+        found.extend(listed.into_iter().map(Refers::Listed));
+        Ok(found)
     }
 }

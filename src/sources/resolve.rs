@@ -1,14 +1,13 @@
 //! From an image of a release to its pinned form: every manifest read, every blob named.
 
-use std::collections::HashMap;
-
+use super::gather::{Found, Gather, parse, proved};
 use super::{Error, Images, Named, RawManifest, read_small};
-use crate::digest::{Blob, Digest};
+use crate::digest::Digest;
 use crate::limits;
 use crate::oci::narrow::{self, Child, Narrowed};
 use crate::oci::{Config, Descriptor, Manifest, Platform, Reference, media};
 use crate::release::Origin;
-use crate::release::lock::{LockedBlob, LockedImage, LockedManifest};
+use crate::release::lock::LockedImage;
 
 /// What is wanted of an image.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +47,7 @@ pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> 
     }
     let (manifest, media_type) = parse(&root, root.media_type.as_deref())?;
     let found = Found { blob: root_blob, media_type, raw: root };
-    let mut walk = Walk { images, wish, manifests: Vec::new(), places: HashMap::new() };
+    let mut walk = Walk { images, wish, gather: Gather::new(images) };
     match manifest {
         Manifest::Image { ref config, .. } => {
             let kept = wish.keep(found.blob.digest, None);
@@ -65,7 +64,7 @@ pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> 
             if let Some(image) = kept {
                 return Ok(Resolved { image, left_behind: Vec::new() });
             }
-            walk.add(found, &manifest, platform)?;
+            walk.gather.add(found, &manifest, platform)?;
             Ok(walk.finish(None, Vec::new()))
         }
         Manifest::Index { ref manifests, .. } => walk.index(found, manifests),
@@ -85,20 +84,10 @@ impl Wish<'_> {
     }
 }
 
-/// A manifest that has been read and proved.
-struct Found {
-    blob: Blob,
-    media_type: String,
-    raw: RawManifest,
-}
-
 struct Walk<'a> {
     images: &'a dyn Images,
     wish: &'a Wish<'a>,
-    /// Children first.
-    manifests: Vec<LockedManifest>,
-    /// Where in `manifests` each is.
-    places: HashMap<Digest, usize>,
+    gather: Gather<'a>,
 }
 
 impl Walk<'_> {
@@ -119,8 +108,8 @@ impl Walk<'_> {
                     return Ok(Resolved { image, left_behind: Vec::new() });
                 }
                 let manifest = Manifest::Index { manifests: descriptors.to_vec(), subject: None };
-                self.add_children(&children, 1)?;
-                self.add(found, &manifest, None)?;
+                self.gather.children(&children, 1)?;
+                self.gather.add(found, &manifest, None)?;
                 Ok(self.finish(None, Vec::new()))
             }
             Narrowed::One { child, left_behind } => {
@@ -128,7 +117,7 @@ impl Walk<'_> {
                 if let Some(image) = wish.keep(child.descriptor.digest, original) {
                     return Ok(Resolved { image, left_behind });
                 }
-                self.descend(child, 1)?;
+                self.gather.descend(child, 1)?;
                 Ok(self.finish(original, left_behind))
             }
             Narrowed::Fewer { children: places, bytes, blob } => {
@@ -136,13 +125,13 @@ impl Walk<'_> {
                     return Ok(Resolved { image, left_behind: Vec::new() });
                 }
                 let kept: Vec<Child> = places.iter().map(|place| children[*place].clone()).collect();
-                self.add_children(&kept, 1)?;
+                self.gather.children(&kept, 1)?;
                 let manifest = Manifest::Index {
                     manifests: kept.into_iter().map(|child| child.descriptor).collect(),
                     subject: None,
                 };
                 let raw = RawManifest { bytes, media_type: None, digest: blob.digest, made: true };
-                self.add(Found { blob, media_type: found.media_type, raw }, &manifest, None)?;
+                self.gather.add(Found { blob, media_type: found.media_type, raw }, &manifest, None)?;
                 Ok(self.finish(original, Vec::new()))
             }
         }
@@ -174,69 +163,9 @@ impl Walk<'_> {
         Ok(parsed.map_err(|source| Error::Config { digest: config.digest, source })?.platform)
     }
 
-    fn add_children(&mut self, children: &[Child], depth: usize) -> Result<(), Error> {
-        children.iter().try_for_each(|child| self.descend(child, depth))
-    }
-
-    /// Reads a child and all below it.
-    fn descend(&mut self, child: &Child, depth: usize) -> Result<(), Error> {
-        if depth > limits::GRAPH_DEPTH {
-            return Err(Error::Depth);
-        }
-        let wanted = child.descriptor.blob();
-        if let Some(place) = self.places.get(&wanted.digest) {
-            let got = self.manifests[*place].blob();
-            return if got == wanted { Ok(()) } else { Err(Error::Wrong { wanted, got }) };
-        }
-        let raw = self.images.manifest(&wanted)?;
-        proved(&raw, Some(wanted))?;
-        let (manifest, media_type) = parse(&raw, Some(&child.descriptor.media_type))?;
-        if let Manifest::Index { manifests, .. } = &manifest {
-            let below: Vec<Child> = manifests.iter().map(Child::new).collect();
-            self.add_children(&below, depth + 1)?;
-        }
-        self.add(Found { blob: wanted, media_type, raw }, &manifest, child.platform.clone())
-    }
-
-    fn add(&mut self, found: Found, manifest: &Manifest, platform: Option<Platform>) -> Result<(), Error> {
-        if self.manifests.len() >= limits::INDEX_ENTRIES {
-            return Err(Error::TooMany);
-        }
-        let digest = found.blob.digest;
-        let inline = match found.raw.made {
-            true => Some(String::from_utf8(found.raw.bytes).map_err(|_| Error::Text(digest))?),
-            false => None,
-        };
-        let locked = |descriptor: &Descriptor| LockedBlob {
-            digest: descriptor.digest,
-            size: descriptor.size,
-            media_type: descriptor.media_type.clone(),
-        };
-        let (config, layers, children) = match manifest {
-            Manifest::Image { config, layers, .. } => {
-                (Some(locked(config)), layers.iter().map(locked).collect(), Vec::new())
-            }
-            Manifest::Index { manifests, .. } => {
-                (None, Vec::new(), manifests.iter().map(|child| child.digest).collect())
-            }
-        };
-        self.places.insert(digest, self.manifests.len());
-        self.manifests.push(LockedManifest {
-            digest,
-            size: found.blob.size,
-            media_type: found.media_type,
-            platform,
-            inline,
-            config,
-            layers,
-            children,
-        });
-        Ok(())
-    }
-
     fn finish(self, original: Option<Digest>, left_behind: Vec<Digest>) -> Resolved {
         let mut platforms: Vec<Platform> = Vec::new();
-        for platform in self.manifests.iter().filter_map(|manifest| manifest.platform.as_ref()) {
+        for platform in self.gather.manifests.iter().filter_map(|manifest| manifest.platform.as_ref()) {
             if !platforms.contains(platform) {
                 platforms.push(platform.clone());
             }
@@ -246,20 +175,12 @@ impl Walk<'_> {
             from: self.wish.from.map(ToString::to_string),
             original,
             platforms,
-            manifests: self.manifests,
+            manifests: self.gather.manifests,
+            sboms: self.gather.sboms,
             referrers: Vec::new(),
+            left_behind: Vec::new(),
+            cosign_key: None,
         };
         Resolved { image, left_behind }
     }
-}
-
-/// Proves that `raw` is what it says, and what was asked for.
-pub(super) fn proved(raw: &RawManifest, wanted: Option<Blob>) -> Result<Blob, Error> {
-    let got = Blob { digest: Digest::of(&raw.bytes), size: raw.bytes.len() as u64 };
-    let wanted = wanted.unwrap_or(Blob { digest: raw.digest, size: got.size });
-    if got == wanted { Ok(got) } else { Err(Error::Wrong { wanted, got }) }
-}
-
-pub(super) fn parse(raw: &RawManifest, media_type: Option<&str>) -> Result<(Manifest, String), Error> {
-    Manifest::parse(&raw.bytes, media_type).map_err(|source| Error::Manifest { digest: raw.digest, source })
 }

@@ -188,6 +188,7 @@ impl Forgery {
                 .images
                 .iter()
                 .map(|(name, digest)| IndexImage {
+                    cosign_key: None,
                     digest: *digest,
                     original_digest: None,
                     platforms: vec!["linux/amd64".parse().unwrap()],
@@ -206,6 +207,7 @@ impl Forgery {
             reader: "0.1.0".parse().unwrap(),
             referrers: vec![],
             release: self.release(),
+            sboms: vec![],
             tools: vec![],
             volumes,
         };

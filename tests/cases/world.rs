@@ -121,7 +121,11 @@ impl World {
     }
 
     pub(crate) fn try_load(&self, folder: &Path) -> Result<load::Report, load::Error> {
-        let mapping = Mapping::new(&format!("{}/mirror", self.customer.host()), &[], false).unwrap();
+        self.try_load_into(folder, &self.customer.host())
+    }
+
+    pub(crate) fn try_load_into(&self, folder: &Path, host: &str) -> Result<load::Report, load::Error> {
+        let mapping = Mapping::new(&format!("{host}/mirror"), &[], false).unwrap();
         let request = load::Request {
             folders: &[folder.to_owned()],
             policy: &self.policy(),

@@ -8,7 +8,7 @@ mod stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xtask::images::{self, Named};
+use xtask::images::{self, Key, Named, cosign_tag, signature};
 use xtask::registry::{Config, Server};
 
 use crate::{Outcome, say};
@@ -30,9 +30,11 @@ pub(crate) fn run() -> Outcome {
     say::line(&format!("customer's registry: {} (empty)", customer.host()));
     say::line("$ cd demo");
 
+    let signed = sign(&stage, &vendor, &images[0])?;
     cut(&stage, &vendor.host(), &images)?;
     deliver(&stage)?;
     load(&stage, &customer, &images)?;
+    still_signed(&stage, &customer, (&images[0], &signed))?;
     refuse_damage(&stage)?;
     say::heading("Done");
     say::line("Everything is in ./demo: vendor/ is the release engineer's, customer/ the operator's.");
@@ -40,6 +42,43 @@ pub(crate) fn run() -> Outcome {
         "The registries ended with this program; the bundle can be verified and inspected as long as it is there.",
     );
     Ok(())
+}
+
+/// Signs an image in the vendor's registry as `cosign sign --key` does; gives the signature's manifest.
+fn sign(stage: &Stage, vendor: &Server, image: &Named) -> Result<images::Graph, String> {
+    let text = |error: std::io::Error| error.to_string();
+    stage.folder("vendor/keys")?;
+    let options = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let key = Key::generate(&stage.path("vendor/keys/images"), &options).map_err(text)?;
+    let root = &image.graph.root().digest;
+    let signed = signature(root, &image.repository, &key).map_err(text)?;
+    signed.put(vendor, &image.repository, &cosign_tag(root, "sig")).map_err(text)?;
+    say::line(&format!(
+        "-> {} is signed there, as cosign does it, by vendor/keys/images.key",
+        image.repository
+    ));
+    Ok(signed)
+}
+
+/// The signature beside the image in the customer's registry: fetched, and checked with `openssl` alone.
+fn still_signed(stage: &Stage, customer: &Server, (image, signed): (&Named, &images::Graph)) -> Outcome {
+    say::heading("The image is signed in the customer's registry too");
+    let repository = format!("mirror/{}", image.repository);
+    let tag = cosign_tag(&image.graph.root().digest, "sig");
+    let held = customer.manifest(&repository, &tag).ok_or(format!("{repository}:{tag} is not there"))?;
+    if held.1 != signed.root().bytes {
+        return Err(format!("{repository}:{tag} is not what the vendor has"));
+    }
+    let document: serde_json::Value = serde_json::from_slice(&held.1).map_err(|error| error.to_string())?;
+    let layer = &document["layers"][0];
+    let payload = layer["digest"].as_str().and_then(|digest| customer.blob(digest));
+    let payload = payload.ok_or("what was signed is not there")?;
+    let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap_or_default();
+    stage.write("customer/payload", &String::from_utf8_lossy(&payload))?;
+    stage.write("customer/payload.sig.base64", signature)?;
+    say::line(&format!("-> {repository}:{tag} holds the payload and the signature"));
+    stage.run("openssl base64 -d -A -in customer/payload.sig.base64 -out customer/payload.sig")?;
+    stage.run("openssl dgst -sha256 -verify vendor/keys/images.pub -signature customer/payload.sig customer/payload")
 }
 
 /// The release engineer: keys, lock, build, signatures, a grant.
@@ -147,10 +186,13 @@ fn release_yaml(host: &str, images: &[Named]) -> String {
         "apiVersion: bundle/v1\nkind: Release\nname: incidentfox-enterprise\nversion: 1.2.0\nvendor: IncidentFox\n\
          platforms: [linux/amd64, linux/arm64]\n\nimages:\n",
     );
-    for Named { repository, tag, graph } in images {
+    for (number, Named { repository, tag, graph }) in images.iter().enumerate() {
         text.push_str(&format!(
             "  - ref: docker.io/{repository}:{tag}\n    from: {host}/{repository}:{tag}\n"
         ));
+        if number == 0 {
+            text.push_str("    verify: {cosign-key: keys/images.pub}\n");
+        }
         if graph.documents.len() == 1 {
             text.push_str("    platforms: [linux/amd64]\n");
         }

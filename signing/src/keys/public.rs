@@ -22,6 +22,15 @@ pub struct KeyId([u8; 8]);
 #[error("\"{0}\" is not a key id: expected 16 lower-case hex digits")]
 pub struct KeyIdError(String);
 
+impl KeyId {
+    /// The id of whatever key `bytes` are.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut raw = [0; 8];
+        raw.copy_from_slice(&Sha256::digest(bytes)[..8]);
+        Self(raw)
+    }
+}
+
 impl FromStr for KeyId {
     type Err = KeyIdError;
 
@@ -112,10 +121,7 @@ impl PublicKey {
     /// What the key is called.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        let hash = Sha256::digest(self.as_bytes());
-        let mut raw = [0; 8];
-        raw.copy_from_slice(&hash[..8]);
-        KeyId(raw)
+        KeyId::of(self.as_bytes())
     }
 
     /// The key as the curve library has it, for the verification in this crate alone.

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use signing::cosign::CosignKey;
 
 use super::{Index, IndexError, contradiction};
 use crate::bundle::plain;
 use crate::digest::{Digest, bare_hex};
 use crate::limits;
 use crate::oci::reference::ReferenceError;
-use crate::oci::{LocalName, Platform, Reference, Repository, cosign, media};
+use crate::oci::{LocalName, Platform, Reference, Repository, Sbom, cosign, media};
 use crate::path::EntryPath;
 use crate::release::Name;
 use crate::text::is_printable;
@@ -50,6 +51,9 @@ pub struct IndexFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexImage {
+    /// The key that its release asked its signature to be by, and by which that held: its SPKI in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosign_key: Option<String>,
     /// Digest of its root manifest, which is among the blobs.
     pub digest: Digest,
     /// The digest its source had, when it was narrowed to fewer platforms.
@@ -92,6 +96,18 @@ pub struct IndexReferrer {
     /// Its tag beside the image, where it is found by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+}
+
+/// An SBOM of an image: a layer of an attestation, or of something that refers to the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSbom {
+    /// SHA-256 of the blob.
+    pub digest: Digest,
+    /// The image it is about.
+    pub image: Reference,
+    /// What it is written in.
+    pub kind: Sbom,
 }
 
 /// A program for the operator's machine.
@@ -171,6 +187,7 @@ impl Index {
             ("charts", self.charts.len()),
             ("models", self.models.len()),
             ("referrers", self.referrers.len()),
+            ("sboms", self.sboms.len()),
             ("files", self.files.len()),
             ("tools", self.tools.len()),
         ] {
@@ -185,6 +202,9 @@ impl Index {
         };
         for image in &self.images {
             once(format!("image {}", image.reference))?;
+            if let Some(Err(error)) = image.cosign_key.as_deref().map(CosignKey::from_base64) {
+                return contradiction(format!("the cosign_key of {}: {error}", image.reference));
+            }
         }
         for chart in &self.charts {
             check_labels(&[&chart.release, &chart.namespace])?;
@@ -206,6 +226,13 @@ impl Index {
 
     fn check_referrers(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
         let images: HashSet<&Reference> = self.images.iter().map(|image| &image.reference).collect();
+        for IndexSbom { digest, image, .. } in &self.sboms {
+            if !images.contains(image) || !blobs.contains(digest) {
+                return contradiction(format!(
+                    "the SBOM {digest} of {image} is about nothing, or not among the blobs"
+                ));
+            }
+        }
         let mut seen = HashSet::new();
         let mut tags = HashMap::<(&Repository, &str), Digest>::new();
         for referrer in &self.referrers {
@@ -225,7 +252,7 @@ impl Index {
             if artifact_type.as_deref().is_some_and(|kind| !media::is_plain(kind)) {
                 return contradiction(format!("the type of {digest} is no printable text"));
             }
-            if !seen.insert((image, digest)) {
+            if !seen.insert((image, tag, subject, digest)) {
                 return contradiction(format!("{referrer} is listed twice"));
             }
             // Two images of one repository may be the same manifest, and then have the same signature.

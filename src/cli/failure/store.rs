@@ -61,6 +61,12 @@ pub(super) fn source(error: &sources::Error) -> Failure {
         sources::Error::Model(error) => super::model::of(error),
         sources::Error::Pinned { .. } | sources::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
             .hint("what is there is not what was pinned; find out who changed it before pinning anew"),
+        sources::Error::Referrer { .. } => Failure::refused("referrer", "")
+            .hint("whoever signed or described the image must put that right in its registry; nothing that refers to an image is left out"),
+        sources::Error::Unsigned { .. } => Failure::refused("unsigned", "")
+            .hint("verify: asks for this signature; have the image signed by that key, or name the key that signed it"),
+        sources::Error::Key { .. } => Failure::usage("key", "")
+            .hint("cosign-key: takes a public key in PEM, as cosign writes cosign.pub"),
         sources::Error::Place { .. } => Failure::usage("source", "")
             .hint("use the version of the program that made the lock, or one after it"),
         sources::Error::Manifest { .. }

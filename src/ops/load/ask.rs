@@ -1,6 +1,6 @@
 //! What there is before anything is sent: in the registry, and in the bundle's manifests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -44,7 +44,22 @@ fn is_there(placed: &Placed, client: &Client) -> Result<bool, registry::Error> {
             return Ok(false);
         }
     }
-    Ok(true)
+    Ok(unlisted(placed, client)?.is_empty())
+}
+
+/// What refers to `placed` by its subject, and is not in the registry's list of that; one question for each subject.
+pub(super) fn unlisted(placed: &Placed, client: &Client) -> Result<Vec<Digest>, registry::Error> {
+    let mut wanted = BTreeMap::<Digest, Vec<Digest>>::new();
+    for referrer in placed.referrers.iter().filter(|referrer| referrer.listed.tag.is_none()) {
+        wanted.entry(referrer.listed.subject).or_default().push(referrer.listed.digest);
+    }
+    let mut missing = Vec::new();
+    for (subject, digests) in wanted {
+        let listed: HashSet<Digest> =
+            client.referrers(placed.to.repository(), &subject)?.iter().map(|listed| listed.digest).collect();
+        missing.extend(digests.into_iter().filter(|digest| !listed.contains(digest)));
+    }
+    Ok(missing)
 }
 
 fn holds(

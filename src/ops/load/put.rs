@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::notes::Files;
 use super::report::Counts;
 use crate::digest::{Blob, Digest};
-use crate::oci::{Pointer, Reference, Repository};
+use crate::oci::manifest::ManifestError;
+use crate::oci::{Pointer, Reference, Repository, media, referrer};
 use crate::ops::transfer::{self, Checked};
 use crate::plan::load::{LoadPlan, Put, PutManifest};
+use crate::plan::placing::Placed;
 use crate::progress::{Event, ItemState, Observer, Silent};
 use crate::registry::{self, BlobPush, Client, NoNotes, Pushed, UploadNotes};
 use crate::store;
@@ -69,6 +71,8 @@ pub(super) struct Loading<'a> {
     pub(super) notes: &'a Files,
     pub(super) observer: &'a dyn Observer,
     pub(super) tally: Tally,
+    /// Held while a list of referrers is changed.
+    pub(super) lists: Mutex<()>,
 }
 
 impl Loading<'_> {
@@ -193,6 +197,7 @@ impl Loading<'_> {
             }
             self.holds(&referrer.to, &referrer.pointer(), referrer.listed.digest)?;
         }
+        self.count_again(placed)?;
         self.manifest(repository, root, &placed.pointer())?;
         self.holds(&placed.to, &placed.pointer(), placed.root)
     }
@@ -210,8 +215,56 @@ impl Loading<'_> {
         let place = self.volumes.whereabouts(&digest);
         let checked = Checked::new(self.volumes, &place, &Silent);
         let bytes = transfer::read_whole(&checked, &Blob { digest, size })?.into();
-        self.client.push_manifest(repository, pointer, &manifest.media_type, &bytes)?;
+        let put = self.client.push_manifest(repository, pointer, &manifest.media_type, &bytes)?;
+        match manifest.subject {
+            Some(subject) if !put.subject_handled => self.list(repository, manifest, &bytes, subject),
+            _ => Ok(()),
+        }
+    }
+
+    /// Enters a manifest into the list of what refers to `subject`, for a registry that does not do so itself (distribution-spec,
+    /// §Pushing Manifests with Subject). What others have in that list stays.
+    fn list(
+        &self,
+        repository: &Repository,
+        manifest: &PutManifest,
+        bytes: &[u8],
+        subject: Digest,
+    ) -> Result<(), Fault> {
+        let malformed = |error: ManifestError| Fault {
+            why: format!("the list of what refers to {subject} in {repository}: {error}"),
+            damaged: false,
+        };
+        let blob = Blob { digest: manifest.digest, size: bytes.len() as u64 };
+        let listed = referrer::describe(bytes, &manifest.media_type, blob).map_err(malformed)?;
+        let tag = Pointer::Tag(referrer::fallback_tag(&subject));
+        // Read, changed and put as one step: two images may be the same manifest.
+        let _turn = self.lists.lock();
+        let there = match self.client.manifest(repository, &tag) {
+            Ok(raw) => raw.bytes,
+            Err(registry::Error::NotFound { .. }) => bytes::Bytes::new(),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(list) = referrer::with_entry(&there, &listed).map_err(malformed)? {
+            self.client.push_manifest(repository, &tag, media::OCI_INDEX, &list.into())?;
+        }
         Ok(())
+    }
+
+    /// As many as came must be there: the registry is asked what refers to each subject.
+    fn count_again(&self, placed: &Placed) -> Result<(), Fault> {
+        let missing = super::ask::unlisted(placed, self.client)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let why = format!(
+            "{} does not list all that refers to {} after it was put there; missing: {}",
+            placed.to.repository(),
+            placed.from,
+            names.join(", ")
+        );
+        Err(Fault { why, damaged: false })
     }
 
     /// Whether the registry holds `wanted` where it was put.

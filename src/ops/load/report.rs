@@ -73,7 +73,7 @@ pub struct Delivery {
 }
 
 /// What became of one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is to be loaded; in a plan only.

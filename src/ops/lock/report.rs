@@ -69,6 +69,8 @@ pub struct ImageReport {
     pub original: Option<Digest>,
     /// The platforms carried.
     pub platforms: Vec<Platform>,
+    /// Signatures, SBOMs and the like that go with it.
+    pub referrers: u64,
     /// Different blobs, manifests among them.
     pub blobs: u64,
     /// Their bytes.
@@ -159,12 +161,26 @@ pub enum Finding {
         /// Theirs.
         found: u64,
     },
+    /// Signatures or descriptions of an index that is not carried as it was.
+    #[error("{image}: narrowed to fewer platforms, which leaves behind what refers to {original} alone: {}", list(.referrers))]
+    ReferrersLeftBehind {
+        /// Which image.
+        image: Reference,
+        /// What they are about.
+        original: Digest,
+        /// Their digests.
+        referrers: Vec<Digest>,
+    },
     /// The lock that was there could not be used.
     #[error("the lock that was there could not be used, and was replaced: {why}")]
     LockReplaced {
         /// Why.
         why: String,
     },
+}
+
+fn list(digests: &[Digest]) -> String {
+    digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Report {
@@ -176,13 +192,15 @@ impl Report {
         let mut images = Vec::with_capacity(lock.images.len());
         for image in &lock.images {
             let Some(root) = image.root() else { continue };
-            let own = sizes(&image.manifests);
+            let own =
+                sizes(image.manifests.iter().chain(image.referrers.iter().flat_map(|one| &one.manifests)));
             let was = old(&image.reference).and_then(LockedImage::root).map(|root| root.digest);
             images.push(ImageReport {
                 reference: image.reference.clone(),
                 digest: root.digest,
                 original: image.original,
                 platforms: image.platforms.clone(),
+                referrers: image.referrers.len() as u64,
                 blobs: own.len() as u64,
                 bytes: total(&own),
                 change: Change::since(was, root.digest),
@@ -271,7 +289,7 @@ impl Report {
     }
 }
 
-fn sizes(manifests: &[LockedManifest]) -> BTreeMap<Digest, u64> {
+fn sizes<'a>(manifests: impl IntoIterator<Item = &'a LockedManifest>) -> BTreeMap<Digest, u64> {
     let mut sizes = BTreeMap::new();
     for manifest in manifests {
         sizes.insert(manifest.digest, manifest.size);

@@ -17,8 +17,8 @@ use crate::limits::{self, CHUNK_BYTES};
 use crate::oci::manifest::ManifestError;
 use crate::oci::{Manifest, media};
 use crate::ops::finding::{Finding, What};
-use crate::ops::verify::folder;
-use crate::plan::load::{Known, walk};
+use crate::ops::verify::{folder, signatures};
+use crate::plan::load::{GraphError, Known, about, walk};
 use crate::plan::payload::blob_name;
 use crate::progress::{Event, Observer};
 use crate::store;
@@ -48,12 +48,13 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let mut bad = BTreeMap::new();
     let mut unopened = BTreeMap::new();
     let mut unread = BTreeMap::new();
-    let mut manifests = HashMap::new();
+    let (mut manifests, mut payloads) = (HashMap::new(), HashMap::new());
     for lane in outcomes {
         content.bytes += lane.chunks.good;
         content.blobs += lane.blobs.good;
         content.findings.extend(lane.blobs.findings);
         manifests.extend(lane.blobs.manifests);
+        payloads.extend(lane.blobs.payloads);
         bad.extend(lane.chunks.bad.into_iter().map(|chunk| (chunk, ())));
         for (volume, from, to) in lane.reading.unopened {
             unopened.insert((volume, from), to);
@@ -69,6 +70,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     content.findings.splice(0..0, damaged);
     if intact {
         content.findings.extend(graph(index, &manifests));
+        content.findings.extend(signatures::check(index, &manifests, &payloads));
     }
     content
 }
@@ -131,6 +133,8 @@ struct BlobsSeen {
     good: usize,
     findings: Vec<Finding>,
     manifests: Vec<(Digest, Known)>,
+    /// What signatures of images sign.
+    payloads: Vec<(Digest, Vec<u8>)>,
 }
 
 /// File bytes of a volume, in order.
@@ -337,7 +341,7 @@ impl<'a> Blobs<'a> {
                 self.tar.feed(self.at, now, &mut self.seen.findings);
             } else {
                 self.hasher.update(now);
-                if self.current().is_some_and(|b| is_manifest(b) && b.size <= limits::MANIFEST_BYTES) {
+                if self.current().is_some_and(is_kept) {
                     self.manifest.extend_from_slice(now);
                 }
             }
@@ -401,6 +405,8 @@ impl<'a> Blobs<'a> {
                     self.seen.good += 1;
                     if is_manifest(blob) {
                         self.manifest(blob);
+                    } else if is_kept(blob) && self.seen.payloads.len() < limits::REFERRERS {
+                        self.seen.payloads.push((blob.digest, self.manifest.clone()));
                     }
                 } else {
                     self.seen.findings.push(Finding::refuse(What::WrongBlob { digest: blob.digest, got }));
@@ -413,6 +419,11 @@ impl<'a> Blobs<'a> {
 
 fn is_manifest(blob: &IndexBlob) -> bool {
     media::is_manifest(&blob.media_type) || media::is_index(&blob.media_type)
+}
+
+/// Whether the bytes are kept until their digest is known: those of manifests, and the small texts that signatures of images sign.
+fn is_kept(blob: &IndexBlob) -> bool {
+    (is_manifest(blob) && blob.size <= limits::MANIFEST_BYTES) || signatures::is_payload(blob)
 }
 
 /// Compares what lies between two blobs with what must lie there: padding and the next header.
@@ -487,14 +498,17 @@ fn damage(
     findings
 }
 
-/// Everything that hangs on a root must be there.
+/// Everything that hangs on a root must be there, and what refers to something must say so itself.
 fn graph(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Finding> {
     let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
-    index
+    let finding =
+        |root: String, fault: GraphError| Finding::refuse(What::Graph { root, detail: fault.to_string() });
+    let whole = index
         .roots()
-        .filter_map(|root| {
-            let fault = walk(root.digest, manifests, &sizes).err()?;
-            Some(Finding::refuse(What::Graph { root: root.name, detail: fault.to_string() }))
-        })
-        .collect()
+        .filter_map(|root| walk(root.digest, manifests, &sizes).err().map(|fault| finding(root.name, fault)));
+    let about = index
+        .referrers
+        .iter()
+        .filter_map(|one| about(one, manifests).err().map(|fault| finding(one.to_string(), fault)));
+    whole.chain(about).collect()
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LockedManifest;
 use crate::digest::{Digest, bare_hex};
-use crate::oci::{Platform, Reference};
+use crate::oci::{Platform, Reference, Sbom};
 use crate::path::EntryPath;
 
 /// Something that refers to an image: a signature, an SBOM, an attestation.
@@ -21,6 +21,19 @@ pub struct LockedReferrer {
     pub artifact_type: Option<String>,
     /// The manifests, children first, the root last.
     pub manifests: Vec<LockedManifest>,
+    /// Those of its layers that are SBOMs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sboms: Vec<LockedSbom>,
+}
+
+/// A layer that is an SBOM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedSbom {
+    /// Which layer.
+    pub digest: Digest,
+    /// What it is written in.
+    pub kind: Sbom,
 }
 
 /// One Helm chart, in Helm's OCI form.

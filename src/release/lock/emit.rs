@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use super::{
     FoundImage, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedManifest, LockedModel,
-    LockedReferrer, LockedTool, ModelFile, Seal,
+    LockedReferrer, LockedSbom, LockedTool, ModelFile, Seal,
 };
 use crate::digest::Digest;
 
@@ -58,7 +58,8 @@ fn section<T>(
 }
 
 fn write_image(out: &mut String, image: &LockedImage) -> fmt::Result {
-    let LockedImage { reference, from, original, platforms, manifests, referrers } = image;
+    let LockedImage { reference, from, original, platforms, .. } = image;
+    let LockedImage { manifests, sboms, referrers, left_behind, cosign_key, .. } = image;
     writeln!(out, "  - reference: {}", Text(&reference.to_string()))?;
     if let Some(from) = from {
         writeln!(out, "    from: {}", Text(from))?;
@@ -66,21 +67,37 @@ fn write_image(out: &mut String, image: &LockedImage) -> fmt::Result {
     if let Some(original) = original {
         writeln!(out, "    original: {original}")?;
     }
+    write_text(out, "    cosign-key", cosign_key.as_deref())?;
     let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     writeln!(out, "    platforms: [{}]", Texts(&platforms))?;
     write_manifests(out, "    ", manifests)?;
+    write_sboms(out, "    ", sboms)?;
     if !referrers.is_empty() {
         out.push_str("    referrers:\n");
     }
-    referrers.iter().try_for_each(|referrer| write_referrer(out, referrer))
+    referrers.iter().try_for_each(|referrer| write_referrer(out, referrer))?;
+    if !left_behind.is_empty() {
+        out.push_str("    left-behind:\n");
+    }
+    left_behind.iter().try_for_each(|digest| writeln!(out, "      - {digest}"))
 }
 
 fn write_referrer(out: &mut String, referrer: &LockedReferrer) -> fmt::Result {
-    let LockedReferrer { subject, tag, artifact_type, manifests } = referrer;
+    let LockedReferrer { subject, tag, artifact_type, manifests, sboms } = referrer;
     writeln!(out, "      - subject: {subject}")?;
     write_text(out, "        tag", tag.as_deref())?;
     write_text(out, "        artifact-type", artifact_type.as_deref())?;
-    write_manifests(out, "        ", manifests)
+    write_manifests(out, "        ", manifests)?;
+    write_sboms(out, "        ", sboms)
+}
+
+fn write_sboms(out: &mut String, indent: &str, sboms: &[LockedSbom]) -> fmt::Result {
+    if !sboms.is_empty() {
+        writeln!(out, "{indent}sboms:")?;
+    }
+    sboms.iter().try_for_each(|LockedSbom { digest, kind }| {
+        writeln!(out, "{indent}  - {{digest: {digest}, kind: {}}}", kind.as_str())
+    })
 }
 
 fn write_chart(out: &mut String, chart: &LockedChart) -> fmt::Result {

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use signing::cosign::CosignKey;
+
 use super::{GraphFault, Lock, LockedChart, LockedImage, LockedModel, Of};
 use crate::bundle::plain;
 use crate::bundle::sums::Sums;
@@ -31,6 +33,13 @@ impl Lock {
         for image in &self.images {
             once(&mut names, image.reference.to_string())?;
             check_referrers(image, &mut tags)?;
+            check_sboms(image)?;
+            if let Some(key) = &image.cosign_key {
+                CosignKey::from_base64(key).map_err(|error| GraphFault::Entry {
+                    of: image.reference.to_string(),
+                    why: format!("its cosign-key: {error}"),
+                })?;
+            }
         }
         for chart in &self.charts {
             once(&mut names, check_chart(chart)?.to_string())?;
@@ -90,7 +99,7 @@ fn check_referrers<'a>(
             return fault("its type is not printable ASCII of at most 255 bytes");
         }
         let Some(root) = referrer.manifests.last() else { continue };
-        if !seen.insert(root.digest) {
+        if !seen.insert((referrer.tag.as_deref(), referrer.subject, root.digest)) {
             return fault("it stands there twice");
         }
         // Two images of one repository may be the same manifest, and then have the same signature.
@@ -100,6 +109,24 @@ fn check_referrers<'a>(
             return fault("its tag stands for another manifest elsewhere in the lock");
         }
         subjects.insert(root.digest);
+    }
+    Ok(())
+}
+
+/// What is listed as an SBOM must be carried.
+fn check_sboms(image: &LockedImage) -> Result<(), GraphFault> {
+    let referrers = image.referrers.iter().map(|one| (&one.manifests, &one.sboms));
+    for (manifests, sboms) in std::iter::once((&image.manifests, &image.sboms)).chain(referrers) {
+        for sbom in sboms {
+            if !manifests
+                .iter()
+                .flat_map(|manifest| &manifest.layers)
+                .any(|layer| layer.digest == sbom.digest)
+            {
+                let why = format!("{} is listed as an SBOM and is none of its layers", sbom.digest);
+                return Err(GraphFault::Entry { of: image.reference.to_string(), why });
+            }
+        }
     }
     Ok(())
 }

@@ -58,6 +58,9 @@ fn image(name: &str, manifests: Vec<LockedManifest>) -> LockedImage {
         platforms: vec!["linux/amd64".parse().unwrap()],
         manifests,
         referrers: vec![],
+        left_behind: vec![],
+        cosign_key: None,
+        sboms: vec![],
     }
 }
 
@@ -93,6 +96,7 @@ fn everything() -> Lock {
         tag,
         artifact_type: Some("application/spdx+json; v=1".to_owned()),
         manifests: vec![image_manifest(n, vec![blob(7, "x/y")])],
+        sboms: vec![LockedSbom { digest: blob(7, "x/y").digest, kind: crate::oci::Sbom::CycloneDx }],
     };
     let mut first = image("a/a:v1", vec![child.clone()]);
     let tag = crate::oci::cosign::tag(&child.digest, "sig");
@@ -165,7 +169,8 @@ fn graphs_are_in_payload_order_and_name_their_source() {
 fn entries_that_cannot_be_are_named() {
     let twice = |list: &mut Vec<LockedFile>| list.push(list[0].clone());
     type Edit<'a> = &'a dyn Fn(&mut Lock);
-    let cases: [(&str, Edit<'_>); 16] = [
+    let cases: [(&str, Edit<'_>); 17] = [
+        ("is none of its layers", &|l| l.images[0].referrers[0].sboms[0].digest = Digest::of(b"x")),
         ("neither a manifest of the image nor", &|l| l.images[0].referrers[0].subject = Digest::of(b"x")),
         ("neither a manifest of the image nor", &|l| l.images[0].referrers.reverse()),
         ("names another subject", &|l| l.images[0].referrers[1].tag = l.images[0].referrers[0].tag.clone()),

@@ -65,12 +65,12 @@ pub struct Document {
 }
 
 impl Document {
-    fn new(media_type: &'static str, value: &Value, platform: Option<Value>) -> Self {
+    pub(super) fn new(media_type: &'static str, value: &Value, platform: Option<Value>) -> Self {
         let bytes = Bytes::from(value.to_string());
         Self { media_type, digest: digest_of(&bytes), bytes, platform }
     }
 
-    fn descriptor(&self) -> Value {
+    pub(super) fn descriptor(&self) -> Value {
         let mut value =
             json!({"mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len()});
         if let Some(platform) = &self.platform {

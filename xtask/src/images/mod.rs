@@ -7,11 +7,13 @@ mod graph;
 mod large;
 mod layer;
 mod layout;
+mod referrer;
 mod sample;
 mod seed;
 
 pub use graph::{Document, Family, Graph, image, index};
 pub use large::{Large, write_large, write_many};
 pub use layer::{Compression, Layer};
+pub use referrer::{Key, artifact, cosign_tag, signature};
 pub use sample::{Named, sample};
 pub use seed::Seed;

@@ -13,6 +13,8 @@ pub struct Config {
     pub auth: Auth,
     /// Whether the referrers endpoint exists; when not it answers 404, as registries before 1.1 do.
     pub referrers: bool,
+    /// Whether the list of referrers never ends: each page has other descriptors and says that more follow.
+    pub endless_referrers: bool,
     /// Entries on one page of a listing when the client names no number.
     pub page: usize,
     /// Whether `POST …/uploads/?digest=` with the whole blob is taken; when not it only opens a session.
@@ -34,6 +36,7 @@ impl Default for Config {
             storage: Storage::Memory,
             auth: Auth::Open,
             referrers: true,
+            endless_referrers: false,
             page: 100,
             single_post: true,
             mount: true,

@@ -58,6 +58,9 @@ pub(super) fn referrers(call: &Call) -> Outcome {
     if !valid_digest(digest) {
         return Err(refuse(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "not a sha256 digest"));
     }
+    if call.shared.config.endless_referrers {
+        return Ok(endless(call));
+    }
     let wanted = call.query.one("artifactType");
     let content = call.shared.content();
     let found = |digest: &String| -> Option<Value> {
@@ -92,4 +95,17 @@ pub(super) fn referrers(call: &Call) -> Outcome {
         set(&mut reply, name("oci-filters-applied"), "artifactType");
     }
     Ok(linked(call, reply, last))
+}
+
+/// A page of made-up referrers, with another after it.
+fn endless(call: &Call) -> Reply {
+    let from: u64 = call.query.one("last").and_then(|last| last.parse().ok()).unwrap_or(0);
+    let manifests: Vec<Value> = (from..from + 100)
+        .map(|number| json!({"mediaType": "x/y", "digest": format!("sha256:{number:064x}"), "size": 2}))
+        .collect();
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests});
+    let mut reply = super::reply::json(StatusCode::OK, &index);
+    set(&mut reply, CONTENT_TYPE, media_type);
+    linked(call, reply, Some((from + 100).to_string()))
 }

@@ -1,0 +1,62 @@
+//! Signatures of images that the vendor proved when the release was locked: proved again from what the bundle carries.
+
+use std::collections::HashMap;
+
+use signing::cosign::CosignKey;
+
+use crate::bundle::index::{Index, IndexBlob, IndexImage};
+use crate::digest::Digest;
+use crate::oci::{Manifest, cosign};
+use crate::ops::finding::{Finding, What};
+use crate::plan::load::Known;
+
+/// Bytes of a text that is signed; real ones have some hundreds.
+const PAYLOAD: u64 = 8 << 10;
+
+/// Whether a blob is what a signature of an image signs.
+pub(super) fn is_payload(blob: &IndexBlob) -> bool {
+    blob.media_type == cosign::SIMPLE_SIGNING && blob.size <= PAYLOAD
+}
+
+/// Every image whose signature was proved must be signed still, by the key that the index records.
+pub(super) fn check(
+    index: &Index,
+    manifests: &HashMap<Digest, Known>,
+    payloads: &HashMap<Digest, Vec<u8>>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for image in &index.images {
+        let Some(Ok(key)) = image.cosign_key.as_deref().map(CosignKey::from_base64) else { continue };
+        let payload = |digest: &Digest| {
+            payloads.get(digest).cloned().ok_or_else(|| format!("what it signs, {digest}, was not read"))
+        };
+        for subject in subjects(image, manifests) {
+            let tag = cosign::tag(&subject, "sig");
+            let mut why = Some(format!("{tag} is not there"));
+            let signatures = index.referrers.iter().filter(|one| {
+                one.image == image.reference && one.subject == subject && one.tag.as_ref() == Some(&tag)
+            });
+            for known in signatures.filter_map(|one| manifests.get(&one.digest)) {
+                let held = cosign::verify(&key, &subject, &known.manifest, |layer| payload(&layer.digest));
+                why = if held.is_ok() { None } else { held.err().or(why) };
+            }
+            if let Some(detail) = why {
+                let image = image.reference.to_string();
+                findings.push(Finding::refuse(What::Unsigned { image, subject, key: key.id(), detail }));
+            }
+        }
+    }
+    findings
+}
+
+/// The root; of an image whose root was made by `lock`, all that are below it.
+fn subjects(image: &IndexImage, manifests: &HashMap<Digest, Known>) -> Vec<Digest> {
+    match manifests.get(&image.digest).map(|known| &known.manifest) {
+        Some(Manifest::Index { manifests, .. }) if image.original_digest.is_some() => {
+            let runs = |platform: &crate::oci::manifest::DescriptorPlatform| platform.platform().is_some();
+            let own = manifests.iter().filter(|child| child.platform.as_ref().is_none_or(runs));
+            own.map(|child| child.digest).collect()
+        }
+        _ => vec![image.digest],
+    }
+}
