@@ -14,6 +14,7 @@ mod cases {
     mod lock;
     mod lock_registry;
     mod medium;
+    mod models;
     mod peers;
     mod program;
     mod readme;

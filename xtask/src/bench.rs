@@ -8,6 +8,7 @@ mod measure;
 mod peers;
 mod report;
 mod spine;
+mod weights;
 
 use std::path::Path;
 
@@ -16,6 +17,8 @@ use crate::{Outcome, cargo, say};
 /// Bytes of layers in the large case, and how many layers they are in.
 const LAYERS: usize = 8;
 const LAYER_BYTES: u64 = 512 << 20;
+/// Bytes of the model.
+const MODEL_BYTES: u64 = 2 << 30;
 
 /// Measures and writes the report. `scale` divides the data, for a quick look; only a full run is written down.
 pub(crate) fn run(scale: u64) -> Outcome {
@@ -26,14 +29,21 @@ pub(crate) fn run(scale: u64) -> Outcome {
     let machine = machine::measure(place)?;
     say::line(&format!("{machine}"));
     let large = spine::large(&program, &place.join("large"), &machine, LAYER_BYTES / scale)?;
+    let weights = weights::case(&program, &place.join("weights"), &machine, MODEL_BYTES / scale)?;
     let many = spine::many(&program, &place.join("many"), 100_000 / scale)?;
-    let text = report::text(&machine, &large, &many, LAYERS as u64 * LAYER_BYTES / scale);
+    let text = report::text(&machine, &[&large, &weights, &many], LAYERS as u64 * LAYER_BYTES / scale);
     say::line(&text);
     if scale == 1 {
         let path = Path::new("docs/benchmarks.md");
         std::fs::write(path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    let missed: Vec<&str> =
-        large.rows.iter().chain(&many.rows).filter(|row| !row.holds()).map(|row| row.name.as_str()).collect();
+    let missed: Vec<&str> = large
+        .rows
+        .iter()
+        .chain(&weights.rows)
+        .chain(&many.rows)
+        .filter(|row| !row.holds())
+        .map(|row| row.name.as_str())
+        .collect();
     if missed.is_empty() { Ok(()) } else { Err(format!("below what was set: {}", missed.join(", "))) }
 }

@@ -85,6 +85,10 @@ fn still_signed(stage: &Stage, customer: &Server, (image, signed): (&Named, &ima
 fn cut(stage: &Stage, host: &str, images: &[Named]) -> Outcome {
     say::heading("The vendor cuts a release");
     stage.write("vendor/release.yaml", &release_yaml(host, images))?;
+    stage.folder("vendor/weights")?;
+    stage.write("vendor/weights/LICENSE", "Small weights, made for the demo. Do with them as you like.\n")?;
+    stage.write("vendor/weights/config.json", "{\"model_type\": \"demo\"}\n")?;
+    stage.write("vendor/weights/model.safetensors", &weights())?;
     stage.run("cat vendor/release.yaml")?;
     stage.folder("vendor/keys")?;
     stage.folder("customer/keys")?;
@@ -116,6 +120,7 @@ fn deliver(stage: &Stage) -> Outcome {
          --out customer/trust.json",
     )?;
     stage.run(&format!("bundle verify customer/stick/{RELEASE} --trust customer/trust.json"))?;
+    stage.run(&format!("cat customer/stick/{RELEASE}/notices/demo-weights/LICENSE"))?;
     stage.run(&format!(
         "bundle verify customer/stick/{RELEASE} --trust customer/trust.json --identity customer/keys/acme.key"
     ))?;
@@ -138,9 +143,12 @@ fn load(stage: &Stage, customer: &Server, images: &[Named]) -> Outcome {
             return Err(format!("{}:{} is not what the vendor has", image.repository, image.tag));
         }
     }
+    if customer.manifest("mirror/models/demo-weights", "1.2.0").is_none() {
+        return Err("the model is not there".to_owned());
+    }
     let first = customer.stats();
     say::line(&format!(
-        "-> {} images are there, each with the vendor's digest; {} bytes of blobs were sent",
+        "-> {} images and a model are there, each with the vendor's digest; {} bytes of blobs were sent",
         images.len(),
         first.blob_received
     ));
@@ -197,6 +205,15 @@ fn release_yaml(host: &str, images: &[Named]) -> String {
             text.push_str("    platforms: [linux/amd64]\n");
         }
     }
+    text.push_str("\nmodels:\n  - name: demo-weights\n    from: dir:weights\n    notice: LICENSE\n");
     text.push_str("\nvolume-size: 4MiB\n");
     text
+}
+
+/// A `safetensors` file with one tensor of spaces, so that it is text.
+fn weights() -> String {
+    let header = r#"{"w":{"dtype":"U8","shape":[1024],"data_offsets":[0,1024]}}"#;
+    // Eight bytes of length, of which all but the first are zero.
+    let length = char::from(u8::try_from(header.len()).unwrap_or(0));
+    format!("{length}{}{header}{}", "\0".repeat(7), " ".repeat(1024))
 }

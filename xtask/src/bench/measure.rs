@@ -10,6 +10,8 @@ pub(super) struct Run {
     pub(super) seconds: f64,
     /// Peak resident memory, in bytes.
     pub(super) memory: u64,
+    /// Bytes asked of files, pipes and sockets, whether the medium was asked or memory had them.
+    pub(super) read: u64,
     /// Bytes given to the disk.
     pub(super) written: u64,
 }
@@ -27,6 +29,7 @@ pub(super) fn run(command: &mut Command, log: &Path) -> Result<Run, String> {
     let folder = format!("/proc/{}", child.id());
     let status = loop {
         run.memory = run.memory.max(field(&format!("{folder}/status"), "VmHWM:").saturating_mul(1024));
+        run.read = run.read.max(field(&format!("{folder}/io"), "rchar:"));
         run.written = run.written.max(field(&format!("{folder}/io"), "write_bytes:"));
         match child.try_wait().map_err(|e| format!("{shown}: {e}"))? {
             Some(status) => break status,

@@ -4,7 +4,7 @@ use super::machine::Machine;
 use super::spine::{Case, Row};
 
 /// The text of `docs/benchmarks.md`.
-pub(super) fn text(machine: &Machine, large: &Case, many: &Case, bytes: u64) -> String {
+pub(super) fn text(machine: &Machine, [large, weights, many]: &[&Case; 3], bytes: u64) -> String {
     let mut text = format!(
         "# Benchmarks\n\nWritten by `cargo xtask bench`. One run, everything on the same data and machine; other work may have run \
          beside it, so read the ratios.\n\n{machine}.\n\n\
@@ -13,6 +13,10 @@ pub(super) fn text(machine: &Machine, large: &Case, many: &Case, bytes: u64) -> 
         bytes >> 20
     );
     large.rows.iter().for_each(|row| text += &line(row));
+    text += &format!(
+        "\n## Model weights\n\nThe limit of lock is cores × S / 2: each byte is hashed as the file's and as the layer's.\n\n{HEAD}"
+    );
+    weights.rows.iter().for_each(|row| text += &line(row));
     text += &format!("\n## Many small blobs\n\n{HEAD}");
     many.rows.iter().for_each(|row| text += &line(row));
     text

@@ -69,7 +69,7 @@ impl Stage<'_> {
         run(&mut command, &self.folder.join("log"))
     }
 
-    fn keys(&self) -> Result<(), String> {
+    pub(super) fn keys(&self) -> Result<(), String> {
         self.bundle(&["keygen", "signing", "--out", "vendor"])?;
         self.bundle(&["keygen", "recipient", "--out", "acme"])?;
         self.bundle(&["trust", "init", "--key", "vendor.pub", "--threshold", "1", "--out", "trust.json"])?;
@@ -87,15 +87,15 @@ impl Stage<'_> {
     }
 }
 
-const BUILD: &[&str] =
+pub(super) const BUILD: &[&str] =
     &["build", "--out", "out", "--sign-key", "vendor.key", "--recipient", "acme.pub", "--progress", "none"];
-const BUNDLE: &str = "out/bench-1.0.0";
+pub(super) const BUNDLE: &str = "out/bench-1.0.0";
 
 fn verify(extra: &[&'static str]) -> Vec<&'static str> {
     [&["verify", BUNDLE, "--trust", "trust.json", "--progress", "none"], extra].concat()
 }
 
-fn load(stage: &Stage<'_>, host: &str, prefix: &str) -> Result<Run, String> {
+pub(super) fn load(stage: &Stage<'_>, host: &str, prefix: &str) -> Result<Run, String> {
     let to = format!("{host}/{prefix}");
     let words = [
         "load",
@@ -112,7 +112,7 @@ fn load(stage: &Stage<'_>, host: &str, prefix: &str) -> Result<Run, String> {
     stage.bundle(&words)
 }
 
-fn discarding() -> Result<Server, String> {
+pub(super) fn discarding() -> Result<Server, String> {
     Server::start(Config { storage: Storage::Discard, ..Config::default() }).map_err(|e| e.to_string())
 }
 
