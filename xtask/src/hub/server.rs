@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, LOCATION, RANGE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -17,9 +18,9 @@ use tokio::sync::oneshot;
 
 use super::answer::{Call, answer_hub, answer_storage};
 use super::{Config, HubFaults, Model, Seen};
-use crate::registry::body::Counter;
+use crate::registry::body::{Counter, Outgoing};
 use crate::registry::connection::after;
-use crate::registry::reply::{Reply, empty, error, head_only, set};
+use crate::registry::reply::{Reply, empty, error, head_only, set, with_body};
 use crate::registry::wire::{Wire, WireStream};
 use crate::registry::{Action, Faults};
 
@@ -205,6 +206,13 @@ async fn handle(
                     set(&mut reply, header, value);
                 }
             }
+            return Ok(reply);
+        }
+        Some(Action::Html(code)) => {
+            let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::OK);
+            let page = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>\n";
+            let mut reply = with_body(status, Outgoing::bytes(Bytes::from_static(page.as_bytes())));
+            set(&mut reply, CONTENT_TYPE, "text/html; charset=utf-8");
             return Ok(reply);
         }
         Some(Action::Redirect(to)) => {
