@@ -3,10 +3,13 @@
 //! Everything is measured in one run on the same data, because machines are shared and noisy: what counts is the ratios. The
 //! result goes into `docs/benchmarks.md`.
 
+mod bare;
 mod machine;
 mod measure;
+mod medium;
 mod peers;
 mod report;
+mod row;
 mod spine;
 mod weights;
 
@@ -25,13 +28,10 @@ pub(crate) fn run(scale: u64) -> Outcome {
     let program = cargo::build_release("bundle")?;
     let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
     let place = folder.path();
-    say::line("measuring the machine");
-    let machine = machine::measure(place)?;
-    say::line(&format!("{machine}"));
-    let large = spine::large(&program, &place.join("large"), &machine, LAYER_BYTES / scale)?;
-    let weights = weights::case(&program, &place.join("weights"), &machine, MODEL_BYTES / scale)?;
+    let large = spine::large(&program, &place.join("large"), LAYER_BYTES / scale)?;
+    let weights = weights::case(&program, &place.join("weights"), MODEL_BYTES / scale)?;
     let many = spine::many(&program, &place.join("many"), 100_000 / scale)?;
-    let text = report::text(&machine, &[&large, &weights, &many], LAYERS as u64 * LAYER_BYTES / scale);
+    let text = report::text(&[&large, &weights, &many], LAYERS as u64 * LAYER_BYTES / scale);
     say::line(&text);
     if scale == 1 {
         let path = Path::new("docs/benchmarks.md");

@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::measure::{Run, run};
-use super::spine::{Row, Stage};
+use super::row::Row;
+use super::spine::Stage;
 use crate::say;
 
 /// `sha256sum -c`, `age`, and `skopeo copy` into `docker-registry`, each after its counterpart of ours where that was not measured yet.
@@ -14,7 +15,7 @@ pub(super) fn rows(stage: &Stage<'_>, tags: &[String], bytes: u64) -> Result<Vec
     let mut rows = Vec::new();
     let mut add = |name: &str, run: Run, ours: bool| {
         say::line(&format!("  {name}: {:.1} s", run.seconds));
-        rows.push(Row { name: name.into(), run, bytes, limit: None, may_write: None, ours });
+        rows.push(Row { ours, ..Row::once(name, bytes, run) });
     };
     let log = stage.folder.join("log");
     let mut sums = Command::new("sha256sum");

@@ -6,44 +6,10 @@ use std::process::Command;
 use xtask::images::{Large, Seed, write_large, write_many};
 use xtask::registry::{Config, Server, Storage};
 
-use super::machine::Machine;
 use super::measure::{Run, run};
-use super::{LAYERS, peers};
+use super::row::{Beside, Row};
+use super::{LAYERS, bare, machine, medium, peers};
 use crate::say;
-
-/// Peak memory that is promised, in bytes.
-const MEMORY: u64 = 128 << 20;
-
-/// One measured line.
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) run: Run,
-    /// Bytes of payload handled.
-    pub(super) bytes: u64,
-    /// What the machine allows, in bytes per second, and the share of it that is wanted.
-    pub(super) limit: Option<(f64, f64)>,
-    /// Bytes that may be written.
-    pub(super) may_write: Option<u64>,
-    /// Whether the promise on memory is about this row.
-    pub(super) ours: bool,
-}
-
-impl Row {
-    pub(super) fn rate(&self) -> f64 {
-        self.bytes as f64 / self.run.seconds
-    }
-
-    /// Rate by limit.
-    pub(super) fn ratio(&self) -> Option<f64> {
-        self.limit.map(|(limit, _)| self.rate() / limit)
-    }
-
-    pub(super) fn holds(&self) -> bool {
-        self.ratio().zip(self.limit).is_none_or(|(ratio, (_, wanted))| ratio >= wanted)
-            && (!self.ours || self.run.memory <= MEMORY)
-            && self.may_write.is_none_or(|most| self.run.written <= most)
-    }
-}
 
 /// All lines of one case.
 pub(super) struct Case {
@@ -117,7 +83,7 @@ pub(super) fn discarding() -> Result<Server, String> {
 }
 
 /// Large layers: rates beside the machine's own, and beside stock tools.
-pub(super) fn large(program: &Path, folder: &Path, machine: &Machine, layer: u64) -> Result<Case, String> {
+pub(super) fn large(program: &Path, folder: &Path, layer: u64) -> Result<Case, String> {
     std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;
     let stage = Stage { program, folder };
     let bytes = LAYERS as u64 * layer;
@@ -131,25 +97,73 @@ pub(super) fn large(program: &Path, folder: &Path, machine: &Machine, layer: u64
     stage.keys()?;
     stage.release(&images)?;
     stage.bundle(&["lock"])?;
-    say::line("building, verifying, loading");
-    let cores = machine.cores as f64;
-    let (s, a, b) = (machine.hash, machine.seal, machine.open);
-    let mut rows = Vec::new();
-    let mut add = |name: &str, run: Run, limit: (f64, f64), may_write: Option<u64>| {
-        say::line(&format!("  {name}: {:.1} s", run.seconds));
-        rows.push(Row { name: name.into(), run, bytes, limit: Some(limit), may_write, ours: true });
-    };
-    let built = stage.bundle(BUILD)?;
-    let build_limit = (cores / (3.0 / s + 1.0 / a)).min(machine.write);
-    add("build", built, (build_limit, 0.75), Some(folder_bytes(&folder.join(BUNDLE)) / 100 * 102));
-    add("verify", stage.bundle(&verify(&[]))?, ((cores * s).min(machine.read * cores), 0.9), Some(0));
-    let deep = stage.bundle(&verify(&["--identity", "acme.key"]))?;
-    add("verify --identity", deep, (cores / (1.0 / b + 2.0 / s), 0.75), Some(0));
-    let server = discarding()?;
+    say::line("building, verifying, loading: each three times, the machine measured around each");
+    let cores = machine::cores();
+    let out = folder.join("out");
+    let layers = files(&folder.join("layout/blobs/sha256"))?;
+    let (way, rate) = medium::best(folder, bytes)?;
+
+    let mut rows = vec![];
+    let mut build = Row::of("build", bytes, (0.75, |rates| rates.of(3.0, 1.0, 0.0)));
+    build.medium = Some(rate);
+    build.measure(&Beside {
+        run: &|| {
+            let _ = std::fs::remove_dir_all(&out);
+            medium::settle();
+            stage.bundle(BUILD)
+        },
+        medium: Some(&|| medium::write(folder, bytes, way)),
+        bare: &|| bare::build(&layers, folder, (cores, way)),
+    })?;
+    build.may_write = Some(folder_bytes(&folder.join(BUNDLE)) / 100 * 102);
+    rows.push(build);
+
+    let volumes = files(&folder.join(BUNDLE).join("volumes"))?;
+    let mut cold = Row::of("verify, from the medium", bytes, (0.9, |rates| rates.of(1.0, 0.0, 0.0)));
+    cold.may_write = Some(0);
+    cold.measure(&Beside {
+        run: &|| {
+            medium::forget(&volumes);
+            stage.bundle(&verify(&[]))
+        },
+        medium: Some(&|| {
+            medium::forget(&volumes);
+            medium::read(&volumes, cores)
+        }),
+        bare: &|| {
+            medium::forget(&volumes);
+            bare::check(&volumes, cores, (1, false))
+        },
+    })?;
+    rows.push(cold);
+    let mut verified = Row::of("verify", bytes, (0.9, |rates| rates.of(1.0, 0.0, 0.0)));
+    verified.may_write = Some(0);
+    verified.measure(&Beside {
+        run: &|| stage.bundle(&verify(&[])),
+        medium: Some(&|| medium::read(&volumes, cores)),
+        bare: &|| bare::check(&volumes, cores, (1, false)),
+    })?;
+    rows.push(verified);
+    let mut deep = Row::of("verify --identity", bytes, (0.75, |rates| rates.of(2.0, 0.0, 1.0)));
+    deep.may_write = Some(0);
+    deep.measure(&Beside {
+        run: &|| stage.bundle(&verify(&["--identity", "acme.key"])),
+        medium: None,
+        bare: &|| bare::check(&volumes, cores, (2, true)),
+    })?;
+    rows.push(deep);
+    let mut loaded = Row::of("load, registry that discards", bytes, (0.75, |rates| rates.of(1.0, 0.0, 1.0)));
     // A load leaves notes of uploads in progress, a page each, and takes them away again.
-    let loaded = load(&stage, &server.host(), "bench")?;
-    add("load, registry that discards", loaded, (cores / (1.0 / b + 1.0 / s), 0.75), Some(1 << 20));
-    drop(server);
+    loaded.may_write = Some(1 << 20);
+    loaded.measure(&Beside {
+        run: &|| {
+            let server = discarding()?;
+            load(&stage, &server.host(), "bench")
+        },
+        medium: None,
+        bare: &|| bare::load(&volumes, cores),
+    })?;
+    rows.push(loaded);
     rows.extend(peers::rows(&stage, &images, bytes)?);
     Ok(Case { rows })
 }
@@ -166,16 +180,25 @@ pub(super) fn many(program: &Path, folder: &Path, blobs: u64) -> Result<Case, St
     stage.release(&tags)?;
     let mut rows = Vec::new();
     let mut add = |name: &str, run: Run| {
-        say::line(&format!("  {name}: {:.1} s", run.seconds));
-        let name = format!("{name}, {blobs} small blobs");
-        rows.push(Row { name, run, bytes: 0, limit: None, may_write: None, ours: true });
+        say::line(&format!("  {name}: {:.1} s, {} MiB", run.seconds, run.memory >> 20));
+        rows.push(Row::once(&format!("{name}, {blobs} small blobs"), 0, run));
     };
     add("lock", stage.bundle(&["lock"])?);
     add("build", stage.bundle(BUILD)?);
+    add("verify", stage.bundle(&verify(&[]))?);
     add("verify --identity", stage.bundle(&verify(&["--identity", "acme.key"]))?);
     let server = discarding()?;
     add("load", load(&stage, &server.host(), "bench")?);
+    add("load again", load(&stage, &server.host(), "bench")?);
     Ok(Case { rows })
+}
+
+/// The files in `folder`, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// Bytes of all files below `folder`.

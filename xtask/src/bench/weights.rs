@@ -4,16 +4,17 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::machine::Machine;
 use super::measure::Run;
-use super::spine::{BUILD, BUNDLE, Case, Row, Stage, discarding, folder_bytes, load};
+use super::row::{Beside, Row};
+use super::spine::{BUILD, BUNDLE, Case, Stage, discarding, files, folder_bytes, load};
+use super::{bare, machine, medium};
 use crate::say;
 
 /// Shards of the model.
 const SHARDS: u64 = 4;
 
 /// Lock, build and load of a model of `bytes`.
-pub(super) fn case(program: &Path, folder: &Path, machine: &Machine, bytes: u64) -> Result<Case, String> {
+pub(super) fn case(program: &Path, folder: &Path, bytes: u64) -> Result<Case, String> {
     let shard = bytes / SHARDS;
     std::fs::create_dir_all(folder.join("weights")).map_err(|e| e.to_string())?;
     let stage = Stage { program, folder };
@@ -25,24 +26,39 @@ pub(super) fn case(program: &Path, folder: &Path, machine: &Machine, bytes: u64)
     stage.keys()?;
     let release = "apiVersion: bundle/v1\nkind: Release\nname: bench\nversion: 1.0.0\nvendor: Bench\nmodels:\n  - name: weights\n    from: dir:weights\n";
     std::fs::write(folder.join("release.yaml"), release).map_err(|e| e.to_string())?;
-    let mut rows = Vec::new();
-    let mut add = |name: &str, run: Run, limit: Option<(f64, f64)>, may_write: Option<u64>| {
-        say::line(&format!("  {name}: {:.1} s, {} MiB read", run.seconds, run.read >> 20));
+    let cores = machine::cores();
+    let files = files(&folder.join("weights"))?;
+    let once = |run: Run| {
         // Keys, texts and libraries are read too, far below a sixteenth.
-        let twice = run.read > bytes + bytes / 16;
-        rows.push(Row { name: name.into(), run, bytes, limit, may_write, ours: true });
-        if twice { Err(format!("{name}: bytes of the model were read again")) } else { Ok(()) }
+        let again = run.read > bytes + bytes / 16;
+        if again { Err("bytes of the model were read again".to_owned()) } else { Ok(run) }
     };
-    let (cores, s, a) = (machine.cores as f64, machine.hash, machine.seal);
     // Two hashes of each byte: the file's and the layer's.
-    add("lock, weights from a folder", stage.bundle(&["lock"])?, Some((cores * s / 2.0, 0.75)), None)?;
-    let built = stage.bundle(BUILD)?;
-    let limit = (cores / (3.0 / s + 1.0 / a)).min(machine.write);
-    let may_write = folder_bytes(&folder.join(BUNDLE)) / 100 * 102;
-    add("build, weights from a folder", built, Some((limit, 0.75)), Some(may_write))?;
+    let mut lock = Row::of("lock, weights from a folder", bytes, (0.75, |rates| rates.of(2.0, 0.0, 0.0)));
+    lock.measure(&Beside {
+        run: &|| {
+            let _ = std::fs::remove_file(folder.join("release.lock"));
+            once(stage.bundle(&["lock"])?)
+        },
+        medium: None,
+        bare: &|| bare::check(&files, cores, (2, false)),
+    })?;
+    let mut build = Row::of("build, weights from a folder", bytes, (0.75, |rates| rates.of(3.0, 1.0, 0.0)));
+    let way = medium::best(folder, bytes)?.0;
+    build.measure(&Beside {
+        run: &|| {
+            let _ = std::fs::remove_dir_all(folder.join("out"));
+            medium::settle();
+            once(stage.bundle(BUILD)?)
+        },
+        medium: Some(&|| medium::write(folder, bytes, way)),
+        bare: &|| bare::build(&files, folder, (cores, way)),
+    })?;
+    build.may_write = Some(folder_bytes(&folder.join(BUNDLE)) / 100 * 102);
     let server = discarding()?;
-    add("load, weights", load(&stage, &server.host(), "bench")?, None, Some(1 << 20))?;
-    Ok(Case { rows })
+    let mut loaded = Row::once("load, weights", bytes, once(load(&stage, &server.host(), "bench")?)?);
+    loaded.may_write = Some(1 << 20);
+    Ok(Case { rows: vec![lock, build, loaded] })
 }
 
 /// One tensor of `bytes` bytes that look like chance.
