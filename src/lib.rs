@@ -29,7 +29,7 @@
 //! 3 ports     registry sources store sys             touch network, disk, clock, environment; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
 //! 1 formats   release bundle oci chart weights       codecs over bytes; know no path, clock or network
-//! 0 words     digest path limits checked progress text  values that every layer may use; and the crate `signing`
+//! 0 words     digest path limits checked buffers progress text  values that every layer may use; and the crate `signing`
 //! ```
 //!
 //! To follow one delivery through the code: [`release::model`], [`ops::lock`], [`release::lock`], [`plan::payload`],
@@ -52,6 +52,7 @@
 //! - **Errors carry facts, findings are collected.** Only the face turns them into advice. "Could not ask" is never "nothing there".
 
 // 0: words.
+pub mod buffers;
 pub mod checked;
 pub mod digest;
 pub mod limits;

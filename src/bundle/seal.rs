@@ -169,15 +169,15 @@ impl VolumeKey {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// Seals chunk `number` (`plain` is [`PLAIN`] bytes, fewer only in the last), appending to `sealed`.
-    pub fn seal(&self, number: u64, last: bool, plain: &[u8], sealed: &mut Vec<u8>) -> Result<(), SealError> {
-        let start = sealed.len();
-        sealed.extend_from_slice(plain);
+    /// Seals chunk `number` in place: `unit` is its plaintext ([`PLAIN`] bytes, fewer only in the last) and [`TAG`] bytes of room.
+    pub fn seal(&self, number: u64, last: bool, unit: &mut [u8]) -> Result<(), SealError> {
+        let plain = unit.len().checked_sub(TAG).ok_or(SealError::Chunk)?;
+        let (plain, room) = unit.split_at_mut(plain);
         let tag = self
             .0
-            .seal_in_place_separate_tag(nonce(number, last), Aad::empty(), &mut sealed[start..])
+            .seal_in_place_separate_tag(nonce(number, last), Aad::empty(), plain)
             .map_err(|_| SealError::Chunk)?;
-        sealed.extend_from_slice(tag.as_ref());
+        room.copy_from_slice(tag.as_ref());
         Ok(())
     }
 
@@ -186,6 +186,19 @@ impl VolumeKey {
         let opened =
             self.0.open_in_place(nonce(number, last), Aad::empty(), chunk).map_err(|_| SealError::Chunk)?;
         Ok(opened.len())
+    }
+
+    /// Opens chunk `number` into `plain`, which is [`TAG`] bytes shorter, and leaves the sealed bytes as they are.
+    pub fn open_into(
+        &self,
+        number: u64,
+        last: bool,
+        (sealed, plain): (&[u8], &mut [u8]),
+    ) -> Result<(), SealError> {
+        let (sealed, tag) = sealed.split_at_checked(plain.len()).ok_or(SealError::Chunk)?;
+        self.0
+            .open_separate_gather(nonce(number, last), Aad::empty(), sealed, tag, plain)
+            .map_err(|_| SealError::Chunk)
     }
 }
 
@@ -249,7 +262,10 @@ mod tests {
         let mut sealed = header.to_vec();
         let count = plain.len().div_ceil(PLAIN).max(1);
         for (number, chunk) in plain.chunks(PLAIN).enumerate() {
-            volume.seal(number as u64, number + 1 == count, chunk, &mut sealed).unwrap();
+            let start = sealed.len();
+            sealed.extend_from_slice(chunk);
+            sealed.extend_from_slice(&[0; TAG]);
+            volume.seal(number as u64, number + 1 == count, &mut sealed[start..]).unwrap();
         }
         sealed
     }
@@ -275,8 +291,20 @@ mod tests {
         let chunk = |n: usize| sealed[HEADER + n * SEALED..].chunks(SEALED).next().unwrap().to_vec();
         assert_eq!(volume.open(1, false, &mut chunk(1)), Ok(PLAIN));
         assert_eq!(volume.open(2, true, &mut chunk(2)), Ok(5));
+        let mut opened = vec![0; 5];
+        assert_eq!(volume.open_into(2, true, (&chunk(2), &mut opened)), Ok(()));
+        assert_eq!(opened, plain[2 * PLAIN..]);
+        for wrong in [0, 4, 6, 5 + TAG, 6 + TAG] {
+            assert_eq!(
+                volume.open_into(2, true, (&chunk(2), &mut vec![0; wrong])),
+                Err(SealError::Chunk),
+                "{wrong}"
+            );
+        }
         for (number, last, at) in [(0, false, 1), (1, true, 1), (2, false, 2)] {
             assert_eq!(volume.open(number, last, &mut chunk(at)), Err(SealError::Chunk));
+            let mut plain = vec![0; chunk(at).len() - TAG];
+            assert_eq!(volume.open_into(number, last, (&chunk(at), &mut plain)), Err(SealError::Chunk));
         }
     }
 

@@ -25,6 +25,7 @@ use crate::store;
 use crate::store::volumes::Volumes;
 
 mod ask;
+mod blob;
 mod notes;
 mod put;
 mod report;
@@ -146,6 +147,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         placed.iter().zip(&there).filter(|(_, there)| !**there).map(|(placed, _)| placed.clone()).collect();
     let manifests = if missing.is_empty() { HashMap::new() } else { ask::read_manifests(index, &volumes)? };
     let plan = plan::plan(index, missing, &manifests)?;
+    drop(manifests);
     let outcomes = if request.mode == Mode::DryRun {
         report.blobs.planned = plan.blobs.len() as u64;
         report.blobs.planned_bytes = plan.bytes();
@@ -154,7 +156,9 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         let notes = notes::Files::new(request.state);
         let tally = put::Tally::default();
         let lists = std::sync::Mutex::default();
-        let loading = put::Loading { client, volumes: &volumes, notes: &notes, observer, tally, lists };
+        let absent = blob::Absent::default();
+        let loading =
+            put::Loading { client, volumes: &volumes, notes: &notes, observer, tally, lists, absent };
         let outcomes = loading.run(&plan, request.parallel);
         report.blobs = loading.tally.counts();
         outcomes

@@ -204,6 +204,9 @@ impl std::fmt::Debug for Ahead<'_> {
     }
 }
 
+/// Parts of an item that wait to be handed on: enough that neither side sleeps over each, and little to read again after a kill.
+const PARTS: usize = 4;
+
 /// Reads items with `ahead.items` threads and hands their parts on, item after item, in order.
 ///
 /// `each` is called with an item's number and its parts; at its end with `None`. Items in progress have a few pieces waiting each,
@@ -238,7 +241,7 @@ pub fn in_order(
                 if next != item {
                     begun_bytes += (ahead.size)(next);
                 }
-                let (parts, receiver) = sync_channel(1);
+                let (parts, receiver) = sync_channel(PARTS);
                 orders.send((next, parts)).map_err(|_| Error::Interrupted)?;
                 waiting.push_back(receiver);
             }

@@ -4,26 +4,45 @@
 //! blob in payload order, the repositories it must be in, and for each thing its manifests, children first.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::bundle::index::{Index, IndexReferrer};
 use crate::digest::{Blob, Digest};
 use crate::oci::{Manifest, Repository};
 use crate::plan::placing::Placed;
 
-/// A manifest of the bundle, read and parsed.
+/// What must be known of a manifest of the bundle once it was read and parsed. A hundred thousand of its pointers are held at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Its media type.
     pub media_type: String,
+    /// Whether it points to manifests.
+    pub index: bool,
     /// What it points to.
-    pub manifest: Manifest,
+    pub pointers: Box<[Blob]>,
+    /// What it is about, where it says so.
+    pub subject: Option<Digest>,
+    /// The whole of it, where more than its pointers may be wanted: an index tells platforms, annotated layers may be signatures.
+    pub whole: Option<Box<Manifest>>,
+}
+
+impl Known {
+    /// Of `manifest`, as it is labelled.
+    #[must_use]
+    pub fn new(media_type: String, manifest: Manifest) -> Self {
+        let index = matches!(&manifest, Manifest::Index { .. });
+        let pointers = manifest.pointers().map(crate::oci::Descriptor::blob).collect();
+        let subject = manifest.subject().map(|subject| subject.digest);
+        let more = index || manifest.pointers().any(|pointer| pointer.annotations.is_some());
+        Self { media_type, index, pointers, subject, whole: more.then(|| Box::new(manifest)) }
+    }
 }
 
 /// What a load does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadPlan {
     /// Blobs to be put, in payload order, each with the repositories that need it.
-    pub blobs: Vec<(Blob, Vec<Repository>)>,
+    pub blobs: Vec<(Blob, Arc<[Repository]>)>,
     /// What to put then.
     pub items: Vec<Put>,
 }
@@ -108,7 +127,7 @@ pub fn walk(
 /// Whether a referrer is about what the index says: by its own word, or by its tag alone where it says nothing.
 pub fn about(referrer: &IndexReferrer, manifests: &HashMap<Digest, Known>) -> Result<(), GraphError> {
     let known = manifests.get(&referrer.digest).ok_or(GraphError::NoManifest(referrer.digest))?;
-    match known.manifest.subject().map(|subject| subject.digest) {
+    match known.subject {
         Some(stated) if stated == referrer.subject => Ok(()),
         None if referrer.tag.is_some() => Ok(()),
         stated => Err(GraphError::Subject { referrer: referrer.digest, listed: referrer.subject, stated }),
@@ -134,18 +153,18 @@ impl Walk<'_> {
         let Some(known) = self.manifests.get(&digest) else {
             return Err(GraphError::NoManifest(digest));
         };
-        for pointer in known.manifest.pointers() {
+        for pointer in &known.pointers {
             let child = pointer.digest;
             let listed = *self.sizes.get(&child).ok_or(GraphError::Dangling { parent: digest, child })?;
             if listed != pointer.size {
                 return Err(GraphError::Size { parent: digest, child, stated: pointer.size, listed });
             }
-            if matches!(known.manifest, Manifest::Index { .. }) {
+            if known.index {
                 if !self.done.contains(&child) {
                     self.visit(child, depth + 1)?;
                 }
             } else if self.seen.insert(child) {
-                self.blobs.push(pointer.blob());
+                self.blobs.push(*pointer);
             }
         }
         if self.done.insert(digest) {
@@ -162,16 +181,18 @@ pub fn plan(
     manifests: &HashMap<Digest, Known>,
 ) -> Result<LoadPlan, GraphError> {
     let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
-    let mut places = HashMap::<Digest, BTreeSet<Repository>>::new();
+    let mut places = HashMap::<Digest, usize>::new();
+    let mut sets = Sets::default();
     let mut put = |root: Digest, repository: &Repository| {
         let (order, blobs) = walk(root, manifests, &sizes)?;
         for blob in blobs {
-            places.entry(blob.digest).or_default().insert(repository.clone());
+            let set = places.entry(blob.digest).or_default();
+            *set = sets.with(*set, repository);
         }
         let manifest = |digest: Digest| {
             let known = manifests.get(&digest)?;
-            let needs = known.manifest.pointers().map(|p| p.digest).collect();
-            let subject = known.manifest.subject().map(|subject| subject.digest);
+            let needs = known.pointers.iter().map(|p| p.digest).collect();
+            let subject = known.subject;
             Some(PutManifest { digest, media_type: known.media_type.clone(), needs, subject })
         };
         Ok(order.into_iter().filter_map(manifest).collect())
@@ -193,9 +214,42 @@ pub fn plan(
     let blobs = index
         .blobs
         .iter()
-        .filter_map(|b| places.remove(&b.digest).map(|r| (b.blob(), r.into_iter().collect())))
+        .filter_map(|b| places.get(&b.digest).map(|set| (b.blob(), Arc::clone(&sets.all[*set]))))
         .collect();
     Ok(LoadPlan { blobs, items })
+}
+
+/// Sets of repositories, each held once: most blobs are needed in the same few.
+struct Sets {
+    /// The first is empty.
+    all: Vec<Arc<[Repository]>>,
+    /// The set that another becomes with one repository more.
+    grown: HashMap<(usize, Repository), usize>,
+}
+
+impl Default for Sets {
+    fn default() -> Self {
+        Self { all: vec![Arc::new([])], grown: HashMap::new() }
+    }
+}
+
+impl Sets {
+    /// The set `number` with `repository`, sorted.
+    fn with(&mut self, number: usize, repository: &Repository) -> usize {
+        let key = (number, repository.clone());
+        if let Some(known) = self.grown.get(&key) {
+            return *known;
+        }
+        let mut set: BTreeSet<Repository> = self.all[number].iter().cloned().collect();
+        set.insert(repository.clone());
+        let set: Arc<[Repository]> = set.into_iter().collect();
+        let found = self.all.iter().position(|other| *other == set).unwrap_or_else(|| {
+            self.all.push(set);
+            self.all.len() - 1
+        });
+        self.grown.insert(key, found);
+        found
+    }
 }
 
 impl LoadPlan {
@@ -218,15 +272,12 @@ mod tests {
 
     fn image(config: &str, layers: &[&str]) -> Known {
         let layers = layers.iter().map(|l| descriptor(l)).collect();
-        Known {
-            media_type: "m".into(),
-            manifest: Manifest::Image { config: descriptor(config), layers, subject: None },
-        }
+        Known::new("m".into(), Manifest::Image { config: descriptor(config), layers, subject: None })
     }
 
     fn list(children: &[&str]) -> Known {
         let manifests = children.iter().map(|c| descriptor(c)).collect();
-        Known { media_type: "i".into(), manifest: Manifest::Index { manifests, subject: None } }
+        Known::new("i".into(), Manifest::Index { manifests, subject: None })
     }
 
     fn graph(entries: Vec<(&str, Known)>, blobs: &[&str]) -> (HashMap<Digest, Known>, HashMap<Digest, u64>) {
@@ -256,6 +307,22 @@ mod tests {
         let parent = Digest::of(b"m");
         let child = Digest::of(b"gone");
         assert_eq!(walk(parent, &manifests, &sizes), Err(GraphError::Dangling { parent, child }));
+    }
+
+    #[test]
+    fn sets_of_repositories_are_held_once_however_they_came_about() {
+        let [a, b, c] = ["a", "b", "c"].map(|path| Repository::new("host.example", path).unwrap());
+        let mut sets = Sets::default();
+        let ab = sets.with(0, &a);
+        let ab = sets.with(ab, &b);
+        let ba = sets.with(0, &b);
+        let ba = sets.with(ba, &a);
+        assert_eq!(ab, ba);
+        assert_eq!(sets.with(ab, &a), ab);
+        assert_eq!(*sets.all[ab], [a.clone(), b.clone()]);
+        let abc = sets.with(ab, &c);
+        assert_eq!(*sets.all[abc], [a, b, c]);
+        assert_eq!(sets.all.len(), 5, "none, a, ab, b, abc");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod push;
 mod request;
 mod retry;
 mod session;
+mod small;
 mod token;
 mod web;
 mod wire;
@@ -35,6 +36,7 @@ pub use options::{Options, Proxies};
 pub use pull::BlobBody;
 pub use push::{BlobPush, Pushed};
 pub use session::{NoNotes, Session, UploadNotes};
+pub use small::PushedSmall;
 pub use web::{Got, Page, Pass, Site, WebFile};
 
 use crate::oci::Repository;
@@ -48,6 +50,7 @@ pub struct Client {
     core: Arc<request::Core>,
     runtime: Arc<Runtime>,
     window: Option<u64>,
+    sessions_only: small::SessionsOnly,
 }
 
 impl Client {
@@ -63,7 +66,7 @@ impl Client {
             .map_err(|error| Error::Setup { why: error.to_string() })?;
         let window = options.upload_window;
         let core = Arc::new(request::Core::new(options, observer)?);
-        Ok(Self { core, runtime: Arc::new(runtime), window })
+        Ok(Self { core, runtime: Arc::new(runtime), window, sessions_only: small::SessionsOnly::default() })
     }
 
     /// Whether `registry` (host, perhaps with a port) answers as a registry, and lets us in (distribution-spec end-1).

@@ -10,6 +10,7 @@ use super::answer::{Answer, content_digest};
 use super::request::To;
 use super::retry::{self, Again, Failure};
 use super::session::{Begun, Session, UploadNotes, received};
+use super::small::closing;
 use super::token::Scope;
 use super::wire::{Delivery, Feed, Parcel};
 use super::{Client, Error, api};
@@ -307,7 +308,7 @@ impl Upload<'_> {
 
     fn whole(&mut self, at: Url) -> Result<bool, store::Error> {
         let size = self.push.blob.size;
-        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob), size))?;
+        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob.digest), size))?;
         self.settle(delivery)
     }
 
@@ -328,7 +329,7 @@ impl Upload<'_> {
     }
 
     fn close(&mut self, at: Url) -> Result<bool, store::Error> {
-        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob), 0))?;
+        let delivery = self.deliver(self.parcel(Method::PUT, closing(at, &self.push.blob.digest), 0))?;
         self.settle(delivery)
     }
 
@@ -470,12 +471,6 @@ impl Upload<'_> {
         }
         Ok(false)
     }
-}
-
-/// Where a `PUT` ends the session at `at` with the digest of `blob`.
-fn closing(mut at: Url, blob: &Blob) -> Url {
-    at.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
-    at
 }
 
 #[cfg(test)]

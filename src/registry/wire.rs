@@ -25,9 +25,9 @@ use crate::progress::Event;
 use crate::store::{self, Pieces, Source};
 
 /// The longest piece on the queue; with [`QUEUE`] it bounds what waits between source and network to 2 MiB.
-const PIECE: u64 = 128 << 10;
+const PIECE: u64 = 512 << 10;
 /// Pieces on the queue.
-const QUEUE: usize = 16;
+const QUEUE: usize = 4;
 /// How many stall times a registry may think over a body it has received: it may be copying 10 GB to its storage.
 const COMMIT: u32 = 10;
 

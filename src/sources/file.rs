@@ -8,9 +8,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::buffers::Pool;
 use crate::checked::small;
 use crate::limits;
 use crate::store::{self, Pieces};
+
+/// Pieces on their way; as many as are under way at the same time in a build of many sources.
+static PIECES: Pool = Pool::new(256 << 10, 32);
+const _: () = assert!(limits::PIECE_BYTES == 256 << 10, "a piece fits its buffer");
 
 /// A regular file, opened once for reading and shared.
 #[derive(Debug, Clone)]
@@ -96,7 +101,7 @@ impl Read for Part {
 
 impl Pieces for Part {
     fn next(&mut self) -> Result<Option<Bytes>, store::Error> {
-        let mut piece = vec![0; small(self.end.saturating_sub(self.at).min(limits::PIECE_BYTES))];
+        let mut piece = PIECES.take(small(self.end.saturating_sub(self.at).min(limits::PIECE_BYTES)));
         let mut filled = 0;
         while filled < piece.len() {
             match self.read(&mut piece[filled..]) {
@@ -106,7 +111,6 @@ impl Pieces for Part {
                 Err(source) => return Err(store::Error::Io { path: self.file.path.clone(), source }),
             }
         }
-        piece.truncate(filled);
-        Ok((filled > 0).then(|| Bytes::from(piece)))
+        Ok((filled > 0).then(|| piece.freeze(0..filled)))
     }
 }

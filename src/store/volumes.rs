@@ -8,11 +8,12 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use super::{Error, Pieces, Source};
+use crate::buffers::{Buffer, Pool};
 use crate::bundle::geometry::Geometry;
 use crate::bundle::index::{Index, IndexError};
 use crate::bundle::seal::{HEADER, PLAIN, ReleaseKey, SEALED, SealError, VolumeKey};
@@ -25,7 +26,15 @@ use crate::sys::{delivered, fs};
 /// Volumes whose headers are tried before a key is held to be another bundle's; some may be damaged or lost.
 const LOOKED_AT: usize = 4;
 /// Units read from the medium at once.
-const UNITS: u64 = 8;
+const UNITS: usize = 8;
+
+/// Bytes of a blob up to which the unit it lies in is kept for the blobs beside it, which lie in the same one.
+const NEIGHBOURS: u64 = 16 << 10;
+/// Units kept: one for each of a few readers.
+const KEPT: usize = 4;
+
+/// Stretches as they are on the medium, and opened.
+static STRETCHES: Pool = Pool::new(HEADER + UNITS * SEALED, 64);
 
 /// The payload of one bundle, readable at any byte.
 pub struct Volumes {
@@ -36,6 +45,8 @@ pub struct Volumes {
     key: Option<ReleaseKey>,
     opened: Vec<OnceLock<VolumeKey>>,
     offsets: HashMap<Digest, Extent>,
+    /// Units opened lately for small blobs: volume, number, plaintext.
+    kept: Mutex<VecDeque<(usize, u64, Bytes)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,6 +74,7 @@ impl Volumes {
             shape: index.geometry()?,
             key,
             opened: index.volumes.iter().map(|_| OnceLock::new()).collect(),
+            kept: Mutex::default(),
             offsets: index
                 .blobs
                 .iter()
@@ -99,7 +111,30 @@ impl Volumes {
     #[must_use]
     pub fn payload(&self, from: u64, to: u64) -> PayloadReader<'_> {
         let end = to.min(self.shape.payload());
-        PayloadReader { volumes: self, at: from.min(end), end, file: None, ready: VecDeque::new() }
+        PayloadReader { volumes: self, at: from.min(end), end, file: None }
+    }
+
+    /// The payload from `at` to `end`, or to the end of the unit that `at` is in, from a unit that is kept or is kept from now on.
+    fn neighbourly(&self, at: u64, end: u64) -> Result<Bytes, Error> {
+        let place = self.shape.place(at);
+        let (unit, skip) = (place.offset / PLAIN as u64, place.offset % PLAIN as u64);
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept().iter().find(|(v, u, _)| (*v, *u) == (place.volume, unit)).map(|(.., b)| b.clone());
+        let bytes = match found {
+            Some(bytes) => bytes,
+            None => {
+                let from = at - skip;
+                let whole = self.shape.unit_plain(place.volume, unit) as u64;
+                let bytes =
+                    PayloadReader { volumes: self, at: from, end: from + whole, file: None }.read()?;
+                let mut kept = kept();
+                kept.truncate(KEPT - 1);
+                kept.push_front((place.volume, unit, bytes.clone()));
+                bytes
+            }
+        };
+        let skip = crate::checked::small(skip);
+        Ok(bytes.slice(skip..bytes.len().min(skip + crate::checked::small(end - at))))
     }
 
     /// Opens the file of `volume` for reading and says where it lies.
@@ -217,7 +252,7 @@ impl Volumes {
             let unit = place.offset / PLAIN as u64;
             let skip = place.offset % PLAIN as u64;
             let all = shape.units(place.volume);
-            let units = (skip + (end - at)).div_ceil(PLAIN as u64).min(UNITS).min(all - unit);
+            let units = (skip + (end - at)).div_ceil(PLAIN as u64).min(UNITS as u64).min(all - unit);
             let held: u64 = (unit..unit + units).map(|u| shape.unit_plain(place.volume, u) as u64).sum();
             let plain = (held - skip).min(end - at);
             let payload = at;
@@ -230,20 +265,15 @@ impl Volumes {
     }
 
     /// Reads the bytes of `stretch` as they are in the file.
-    pub fn read_stretch(&self, stretch: &Stretch, file: &File, path: &Path) -> Result<Vec<u8>, Error> {
-        let mut raw = vec![0; crate::checked::small(stretch.to - stretch.from)];
+    pub fn read_stretch(&self, stretch: &Stretch, file: &File, path: &Path) -> Result<Buffer, Error> {
+        let mut raw = stretch.room();
         file.read_exact_at(&mut raw, stretch.from)
             .map_err(|e| self.read_fault(stretch.volume, path, (stretch.from, stretch.to), e))?;
         Ok(raw)
     }
 
     /// Opens the bytes of `stretch` as they were read; gives the payload that was asked for.
-    pub fn open_stretch(
-        &self,
-        stretch: &Stretch,
-        file: &File,
-        mut raw: Vec<u8>,
-    ) -> Result<Vec<Bytes>, Error> {
+    pub fn open_stretch(&self, stretch: &Stretch, file: &File, raw: &[u8]) -> Result<Bytes, Error> {
         let shape = &self.shape;
         let key = match shape.seal() {
             Seal::Age => Some(self.volume_key(stretch.volume, file, Path::new(self.name(stretch.volume)))?),
@@ -251,28 +281,32 @@ impl Volumes {
         };
         let last = shape.units(stretch.volume).saturating_sub(1);
         let mut at = crate::checked::small(shape.unit_offset(stretch.unit) - stretch.from);
-        let mut spans = Vec::new();
+        let mut opened = STRETCHES.take(crate::checked::small(stretch.units) * PLAIN);
+        let mut done = 0;
         for number in stretch.unit..stretch.unit + stretch.units {
             let plain = shape.unit_plain(stretch.volume, number);
             let end = at + shape.unit_length(plain);
             let (from, to) = (stretch.from + at as u64, stretch.from + end as u64);
-            let unit = raw.get_mut(at..end).ok_or_else(|| self.damaged(stretch.volume, from, to))?;
-            if let Some(key) = key {
-                key.open(number, number == last, unit)
-                    .map_err(|_| self.damaged_unit(stretch.volume, (from, to), file))?;
+            let unit = raw.get(at..end).ok_or_else(|| self.damaged(stretch.volume, from, to))?;
+            let room = &mut opened[done..done + plain];
+            match key {
+                Some(key) => key
+                    .open_into(number, number == last, (unit, room))
+                    .map_err(|_| self.damaged_unit(stretch.volume, (from, to), file))?,
+                None => room.copy_from_slice(unit),
             }
-            spans.push((at, at + plain));
             at = end;
+            done += plain;
         }
-        let raw = Bytes::from(raw);
-        let (mut skip, mut left) = (stretch.skip, crate::checked::small(stretch.plain));
-        let piece = |(from, to): (usize, usize)| {
-            let from = from + std::mem::take(&mut skip);
-            let piece = raw.slice(from..to.min(from + left));
-            left -= piece.len();
-            piece
-        };
-        Ok(spans.into_iter().map(piece).filter(|piece| !piece.is_empty()).collect())
+        Ok(opened.freeze(stretch.skip..stretch.skip + crate::checked::small(stretch.plain)))
+    }
+}
+
+impl Stretch {
+    /// Room for its bytes as they are on the medium.
+    #[must_use]
+    pub fn room(&self) -> Buffer {
+        STRETCHES.take(crate::checked::small(self.to - self.from))
     }
 }
 
@@ -328,12 +362,12 @@ pub struct PayloadReader<'a> {
     at: u64,
     end: u64,
     file: Option<(usize, File, PathBuf)>,
-    ready: VecDeque<Bytes>,
 }
 
 impl PayloadReader<'_> {
-    fn fill(&mut self) -> Result<(), Error> {
-        let Some(stretch) = self.volumes.stretches(self.at, self.end).next() else { return Ok(()) };
+    /// The next stretch; none of it at the end.
+    fn read(&mut self) -> Result<Bytes, Error> {
+        let Some(stretch) = self.volumes.stretches(self.at, self.end).next() else { return Ok(Bytes::new()) };
         let open = match self.file.take() {
             Some(open) if open.0 == stretch.volume => open,
             _ => {
@@ -342,18 +376,20 @@ impl PayloadReader<'_> {
             }
         };
         let raw = self.volumes.read_stretch(&stretch, &open.1, &open.2)?;
-        self.ready.extend(self.volumes.open_stretch(&stretch, &open.1, raw)?);
+        let piece = self.volumes.open_stretch(&stretch, &open.1, &raw)?;
         self.file = Some(open);
         self.at += stretch.plain;
-        Ok(())
+        Ok(piece)
     }
 }
 
 impl Pieces for PayloadReader<'_> {
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.ready.is_empty() && self.at < self.end {
-            self.fill()?;
+        if self.at < self.end && self.end - self.at <= NEIGHBOURS {
+            let piece = self.volumes.neighbourly(self.at, self.end)?;
+            self.at += piece.len() as u64;
+            return Ok(Some(piece));
         }
-        Ok(self.ready.pop_front())
+        Ok(Some(self.read()?).filter(|piece| !piece.is_empty()))
     }
 }

@@ -1,14 +1,11 @@
 //! Writes the payload into volumes, each byte once: sealed on all cores, hashed on the way, written in order.
 //!
-//! The caller feeds payload bytes; threads seal segments of eight units, one thread puts them in order into the file, two hash the file (whole, and by
-//! chunk). A file is at every moment a prefix of the finished volume, so a killed writer leaves something that
+//! The caller feeds payload bytes; threads seal segments of a few units, one thread puts them in order into the file, two hash the file (whole,
+//! and by chunk). A file is at every moment a prefix of the finished volume, so a killed writer leaves something that
 //! [`super::resume`] can take up. What is written over bytes that a killed writer left must be those very bytes: sealing other
 //! plaintext under a used nonce is refused ([`Error::Resealed`]).
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -18,14 +15,20 @@ use super::Error;
 use super::resume::Partial;
 use crate::bundle::geometry::Geometry;
 use crate::bundle::index::Volume;
-use crate::bundle::seal::{PLAIN, ReleaseKey, SEALED, VolumeKey};
+use crate::bundle::seal::{PLAIN, ReleaseKey, VolumeKey};
 use crate::digest::{Digest, Hasher};
-use crate::limits;
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
 
-/// Bytes of plaintext sealed as one piece of work.
-const SEGMENT: usize = 8 * PLAIN;
+mod collect;
+mod hash;
+mod segment;
+mod target;
+
+pub use hash::ChunkHasher;
+
+use collect::{Ready, collect};
+use segment::Segment;
 
 /// What a writer is told at its start.
 pub struct Setup<'a> {
@@ -73,7 +76,7 @@ pub struct VolumeWriter {
     shape: Geometry,
     volume: usize,
     at: u64,
-    pending: Vec<u8>,
+    pending: Option<Segment>,
     jobs: Option<SyncSender<Job>>,
     keys: Option<Arc<ReleaseKey>>,
     current: Arc<Keys>,
@@ -115,7 +118,7 @@ enum Job {
     Segment {
         sequence: u64,
         unit: u64,
-        plain: Vec<u8>,
+        segment: Segment,
         keys: Arc<Keys>,
     },
     End {
@@ -133,24 +136,12 @@ struct Start {
     chunks: Vec<Digest>,
 }
 
-enum Ready {
-    Begin { file: File, path: PathBuf, volume: usize, start: Box<Start> },
-    Bytes(Arc<Vec<u8>>),
-    End,
-}
-
-enum Hash {
-    Begin(Box<(Hasher, Vec<Digest>)>),
-    Bytes(Arc<Vec<u8>>),
-    End,
-}
-
 impl VolumeWriter {
     /// Begins at volume `setup.first`, after what `setup.partial` already holds.
     pub fn begin(setup: Setup<'_>) -> Result<Self, Error> {
         let sealers = setup.sealers.max(1);
         let (jobs, job_queue) = sync_channel::<Job>(2);
-        let (ready, ready_queue) = sync_channel::<(u64, Result<Ready, Error>)>(2);
+        let (ready, ready_queue) = sync_channel::<(u64, Result<Ready, Error>)>(4);
         let job_queue = Arc::new(Mutex::new(job_queue));
         let threads = (0..sealers)
             .map(|_| {
@@ -164,7 +155,7 @@ impl VolumeWriter {
             shape: setup.shape,
             volume: setup.first,
             at: 0,
-            pending: Vec::with_capacity(SEGMENT),
+            pending: None,
             jobs: Some(jobs),
             keys: setup.key,
             current: Arc::new(Keys { key: None, last_unit: 0 }),
@@ -182,17 +173,19 @@ impl VolumeWriter {
     /// Appends payload bytes; they are of the payload's next bytes and do not go past its end.
     pub fn write(&mut self, mut piece: &[u8]) -> Result<(), Error> {
         while !piece.is_empty() {
-            let left =
-                self.shape.plain_length(self.volume).saturating_sub(self.at + self.pending.len() as u64);
+            let pending = self.pending.as_ref().map_or(0, Segment::plain);
+            let left = self.shape.plain_length(self.volume).saturating_sub(self.at + pending as u64);
             if left == 0 {
                 self.close_volume()?;
                 continue;
             }
-            let room = (SEGMENT - self.pending.len()).min(crate::checked::small(left)).min(piece.len());
+            let room = (Segment::PLAIN - pending).min(crate::checked::small(left)).min(piece.len());
             let (now, rest) = piece.split_at(room);
-            self.pending.extend_from_slice(now);
+            let (offset, sealed) =
+                (self.shape.unit_offset(self.at / PLAIN as u64), self.shape.seal() == Seal::Age);
+            self.pending.get_or_insert_with(|| Segment::at(offset, sealed)).push(now);
             piece = rest;
-            if self.pending.len() == SEGMENT || room as u64 == left {
+            if pending + room == Segment::PLAIN || room as u64 == left {
                 self.send_segment()?;
             }
         }
@@ -211,15 +204,12 @@ impl VolumeWriter {
     }
 
     fn send_segment(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let plain = std::mem::replace(&mut self.pending, Vec::with_capacity(SEGMENT));
+        let Some(segment) = self.pending.take() else { return Ok(()) };
         let unit = self.at / PLAIN as u64;
-        self.at += plain.len() as u64;
+        self.at += segment.plain() as u64;
         let sequence = self.sequence();
         let keys = Arc::clone(&self.current);
-        self.send(Job::Segment { sequence, unit, plain, keys })
+        self.send(Job::Segment { sequence, unit, segment, keys })
     }
 
     fn close_volume(&mut self) -> Result<(), Error> {
@@ -239,7 +229,7 @@ impl VolumeWriter {
         let (file, start, key) = match partial {
             Some(partial) => {
                 self.at = partial.plain;
-                let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
+                let file = target::take_up(&path).map_err(io)?;
                 let start = Start {
                     header: vec![],
                     written: partial.file_bytes,
@@ -252,14 +242,7 @@ impl VolumeWriter {
             }
             None => {
                 self.at = 0;
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o644)
-                    .open(&path)
-                    .map_err(io)?;
+                let file = target::create(&path).map_err(io)?;
                 let (header, key) = match (&self.keys, self.shape.seal()) {
                     (Some(release), Seal::Age) => {
                         let (header, key) = VolumeKey::generate(release)?;
@@ -328,199 +311,13 @@ fn seal_loop(
                 (sequence, Ok(Ready::Begin { file, path, volume, start: partial }))
             }
             Ok(Job::End { sequence }) => (sequence, Ok(Ready::End)),
-            Ok(Job::Segment { sequence, unit, plain, keys }) => {
-                (sequence, seal(unit, plain, &keys).map(|bytes| Ready::Bytes(Arc::new(bytes))))
+            Ok(Job::Segment { sequence, unit, mut segment, keys }) => {
+                let sealed = keys.key.as_ref().map_or(Ok(()), |key| segment.seal(key, unit, keys.last_unit));
+                (sequence, sealed.map(|()| Ready::Segment(segment)))
             }
         };
         if ready.send((sequence, outcome)).is_err() {
             return Ok(());
         }
-    }
-}
-
-fn seal(first: u64, plain: Vec<u8>, keys: &Keys) -> Result<Vec<u8>, Error> {
-    let Some(key) = &keys.key else { return Ok(plain) };
-    let mut sealed = Vec::with_capacity(plain.len().div_ceil(PLAIN) * SEALED);
-    for (unit, chunk) in (first..).zip(plain.chunks(PLAIN)) {
-        key.seal(unit, unit == keys.last_unit, chunk, &mut sealed)?;
-    }
-    Ok(sealed)
-}
-
-/// Puts segments in order, writes them, and keeps the two hashers fed.
-fn collect(
-    ready: &Receiver<(u64, Result<Ready, Error>)>,
-    names: &[EntryPath],
-    tell: &Arc<Tell>,
-) -> Result<(), Error> {
-    std::thread::scope(|scope| {
-        let (whole, whole_queue) = sync_channel::<Hash>(2);
-        let (chunk, chunk_queue) = sync_channel::<Hash>(2);
-        let (digests, digest_queue) = sync_channel::<Digest>(1);
-        let (lists, list_queue) = sync_channel::<Vec<Digest>>(1);
-        scope.spawn(move || hash_whole(&whole_queue, &digests));
-        scope.spawn(move || hash_chunks(&chunk_queue, &lists));
-        let hash = |work: fn(Arc<Vec<u8>>) -> Hash, bytes: &Arc<Vec<u8>>| {
-            whole
-                .send(work(Arc::clone(bytes)))
-                .and_then(|()| chunk.send(work(Arc::clone(bytes))))
-                .map_err(|_| Error::Interrupted)
-        };
-        let mut waiting = BTreeMap::new();
-        let mut next = 0;
-        let mut open: Option<Target> = None;
-        let mut syncs: Vec<JoinHandle<Result<(), Error>>> = vec![];
-        for (sequence, outcome) in ready {
-            waiting.insert(sequence, outcome);
-            while let Some(outcome) = waiting.remove(&next) {
-                next += 1;
-                match outcome? {
-                    Ready::Begin { file, path, volume, start } => {
-                        let start = *start;
-                        let begin = |hasher, list| Hash::Begin(Box::new((hasher, list)));
-                        whole.send(begin(start.whole, vec![])).map_err(|_| Error::Interrupted)?;
-                        chunk.send(begin(start.chunk, start.chunks)).map_err(|_| Error::Interrupted)?;
-                        let name = names.get(volume).ok_or(Error::Interrupted)?.clone();
-                        let mut target =
-                            Target { file, path, name, volume, at: start.written, existing: start.existing };
-                        if !start.header.is_empty() {
-                            let header = Arc::new(start.header);
-                            target.write(&header)?;
-                            hash(Hash::Bytes, &header)?;
-                        }
-                        open = Some(target);
-                    }
-                    Ready::Bytes(bytes) => {
-                        open.as_mut().ok_or(Error::Interrupted)?.write(&bytes)?;
-                        hash(Hash::Bytes, &bytes)?;
-                    }
-                    Ready::End => {
-                        let target = open.take().ok_or(Error::Interrupted)?;
-                        whole
-                            .send(Hash::End)
-                            .and_then(|()| chunk.send(Hash::End))
-                            .map_err(|_| Error::Interrupted)?;
-                        let sha256 = digest_queue.recv().map_err(|_| Error::Interrupted)?;
-                        let chunks = list_queue.recv().map_err(|_| Error::Interrupted)?;
-                        let volume = Volume { bytes: target.at, chunks, name: target.name.clone(), sha256 };
-                        let (number, tell) = (target.volume, Arc::clone(tell));
-                        tell(Milestone::Written(number, volume))?;
-                        syncs.push(std::thread::spawn(move || {
-                            target.close()?;
-                            tell(Milestone::Synced(number))
-                        }));
-                    }
-                }
-            }
-        }
-        syncs.into_iter().map(ended).fold(Ok(()), Result::and)
-    })
-}
-
-struct Target {
-    file: File,
-    path: PathBuf,
-    name: EntryPath,
-    volume: usize,
-    at: u64,
-    existing: u64,
-}
-
-impl Target {
-    fn io(&self, source: std::io::Error) -> Error {
-        Error::Io { path: self.path.clone(), source }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let known = crate::checked::small(self.existing.saturating_sub(self.at)).min(bytes.len());
-        if known > 0 {
-            let mut before = vec![0; known];
-            self.file.read_exact_at(&mut before, self.at).map_err(|e| self.io(e))?;
-            if before != bytes[..known] {
-                return Err(Error::Resealed { volume: self.name.as_str().to_owned(), at: self.at });
-            }
-        }
-        self.file.write_all_at(bytes, self.at).map_err(|e| self.io(e))?;
-        self.at += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn close(mut self) -> Result<(), Error> {
-        self.file.set_len(self.at).map_err(|e| self.io(e))?;
-        self.file.flush().map_err(|e| self.io(e))?;
-        self.file.sync_data().map_err(|e| self.io(e))
-    }
-}
-
-fn hash_whole(queue: &Receiver<Hash>, out: &SyncSender<Digest>) {
-    let mut hasher = Hasher::new();
-    for work in queue {
-        match work {
-            Hash::Begin(start) => hasher = start.0,
-            Hash::Bytes(bytes) => hasher.update(&bytes),
-            Hash::End => {
-                if out.send(std::mem::take(&mut hasher).finish()).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn hash_chunks(queue: &Receiver<Hash>, out: &SyncSender<Vec<Digest>>) {
-    let mut chunks = ChunkHasher::default();
-    for work in queue {
-        match work {
-            Hash::Begin(start) => chunks = ChunkHasher::take_up(start.0, start.1),
-            Hash::Bytes(bytes) => chunks.update(&bytes),
-            Hash::End => {
-                if out.send(std::mem::take(&mut chunks).finish()).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Hashes a file in chunks of `limits::CHUNK_BYTES`.
-#[derive(Debug, Default)]
-pub struct ChunkHasher {
-    current: Hasher,
-    done: Vec<Digest>,
-}
-
-impl ChunkHasher {
-    /// Goes on within a chunk that `current` has begun, after the chunks `done`.
-    #[must_use]
-    pub fn take_up(current: Hasher, done: Vec<Digest>) -> Self {
-        Self { current, done }
-    }
-
-    /// Takes in the file's next bytes.
-    pub fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let room = crate::checked::small(limits::CHUNK_BYTES - self.current.length());
-            let (now, rest) = bytes.split_at(room.min(bytes.len()));
-            self.current.update(now);
-            bytes = rest;
-            if self.current.length() == limits::CHUNK_BYTES {
-                self.done.push(std::mem::take(&mut self.current).finish());
-            }
-        }
-    }
-
-    /// The chunk in progress and the chunks done.
-    #[must_use]
-    pub fn put_down(self) -> (Hasher, Vec<Digest>) {
-        (self.current, self.done)
-    }
-
-    /// The digests of all chunks, the last perhaps short.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<Digest> {
-        if self.current.length() > 0 {
-            self.done.push(self.current.finish());
-        }
-        self.done
     }
 }

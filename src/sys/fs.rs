@@ -222,6 +222,12 @@ pub fn free_bytes(path: &Path) -> Result<u64, Error> {
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
+/// Has the system begin to read bytes `from..to` of a file that will be wanted soon. A hint: what cannot be asked for is read when it is due.
+pub fn read_ahead(file: &File, from: u64, to: u64) {
+    let length = std::num::NonZeroU64::new(to.saturating_sub(from));
+    let _ = rustix::fs::fadvise(file, from, length, rustix::fs::Advice::WillNeed);
+}
+
 /// Takes a file away that only its writer cares for, and drafts of it that a killed writer left. What cannot be removed stays.
 pub fn forget(path: &Path) {
     let _ = std::fs::remove_file(path);

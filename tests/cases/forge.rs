@@ -231,7 +231,10 @@ fn seal(key: &ReleaseKey, slice: &[u8]) -> Vec<u8> {
     let units = slice.chunks(PLAIN);
     let last = units.len() - 1;
     for (number, unit) in units.enumerate() {
-        key.seal(number as u64, number == last, unit, &mut sealed).unwrap();
+        let start = sealed.len();
+        sealed.extend_from_slice(unit);
+        sealed.extend_from_slice(&[0; bundle::bundle::seal::TAG]);
+        key.seal(number as u64, number == last, &mut sealed[start..]).unwrap();
     }
     sealed
 }

@@ -37,11 +37,11 @@ pub(super) fn finish(
     let mut index = payload::index(&plan.lock, plan.lock_digest, &plan.payload, plan.shape.volume_bytes());
     index.volumes = known.written.into_values().collect();
     let text = index.to_text()?;
-    // What is signed must be what a reader accepts.
-    crate::bundle::Index::parse(&text)?;
-
     let mut files: Vec<(EntryPath, Digest)> =
         index.volumes.iter().map(|volume| (volume.name.clone(), volume.sha256)).chain(plain).collect();
+    // What is signed must be what a reader accepts. Two of an index are not held at the same time.
+    drop(index);
+    crate::bundle::Index::parse(&text)?;
     let readme = readme(plan, request)?;
     for (name, bytes) in [(INDEX, text.as_slice()), ("README.md", readme.as_bytes())] {
         fs::write(&folder.join(name), bytes, fs::PUBLIC)?;

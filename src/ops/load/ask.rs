@@ -88,7 +88,7 @@ pub(super) fn read_manifests(index: &Index, volumes: &Volumes) -> Result<HashMap
         let bytes = transfer::read_whole(&Checked::new(volumes, &place, &Silent), &blob.blob())?;
         let (manifest, media_type) =
             Manifest::parse(&bytes, Some(media_type)).map_err(|e| fault(e.to_string()))?;
-        manifests.insert(blob.digest, Known { media_type, manifest });
+        manifests.insert(blob.digest, Known::new(media_type, manifest));
     }
     Ok(manifests)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use super::blob::Absent;
 use super::notes::Files;
 use super::report::Counts;
 use crate::digest::{Blob, Digest};
@@ -13,7 +14,7 @@ use crate::ops::transfer::{self, Checked};
 use crate::plan::load::{LoadPlan, Put, PutManifest};
 use crate::plan::placing::Placed;
 use crate::progress::{Event, ItemState, Observer, Silent};
-use crate::registry::{self, BlobPush, Client, NoNotes, Pushed, UploadNotes};
+use crate::registry::{self, Client};
 use crate::store;
 use crate::store::volumes::Volumes;
 
@@ -42,10 +43,10 @@ impl From<registry::Error> for Fault {
 
 #[derive(Default)]
 pub(super) struct Tally {
-    sent: AtomicU64,
-    mounted: AtomicU64,
-    present: AtomicU64,
-    sent_bytes: AtomicU64,
+    pub(super) sent: AtomicU64,
+    pub(super) mounted: AtomicU64,
+    pub(super) present: AtomicU64,
+    pub(super) sent_bytes: AtomicU64,
 }
 
 impl Tally {
@@ -61,9 +62,6 @@ impl Tally {
     }
 }
 
-/// Bytes from which an upload is noted for another process: a smaller one is begun again, which costs less than keeping notes.
-const NOTED: u64 = 1 << 20;
-
 /// One load, under way.
 pub(super) struct Loading<'a> {
     pub(super) client: &'a Client,
@@ -73,6 +71,7 @@ pub(super) struct Loading<'a> {
     pub(super) tally: Tally,
     /// Held while a list of referrers is changed.
     pub(super) lists: Mutex<()>,
+    pub(super) absent: Absent,
 }
 
 impl Loading<'_> {
@@ -106,69 +105,6 @@ impl Loading<'_> {
         });
         self.observer.event(Event::End);
         outcomes.into_inner().unwrap_or_default()
-    }
-
-    /// Puts one blob into every repository that needs it: sent at most once, mounted into the others where the registry can.
-    fn blob(&self, blob: &Blob, repositories: &[Repository]) -> Result<(), Fault> {
-        let name = blob.digest.short();
-        let say = |state| {
-            self.observer.event(Event::Item {
-                name: &name,
-                digest: Some(&blob.digest),
-                bytes: blob.size,
-                state,
-            });
-        };
-        let notes: &dyn UploadNotes = if blob.size < NOTED { &NoNotes } else { self.notes };
-        let mut holders = Vec::new();
-        let mut lacking = Vec::new();
-        for repository in repositories {
-            match self.client.head_blob(repository, &blob.digest) {
-                Ok(Some(size)) if size == blob.size => {
-                    // A load killed between the registry's last answer and its own next step left the note.
-                    notes.forget(repository, &blob.digest);
-                    holders.push(repository.clone());
-                }
-                Ok(_) => lacking.push(repository),
-                Err(error) => {
-                    say(ItemState::Failed);
-                    return Err(error.into());
-                }
-            }
-        }
-        self.tally.present.fetch_add(holders.len() as u64, Ordering::Relaxed);
-        if lacking.is_empty() {
-            self.observer.event(Event::Advance { bytes: blob.size });
-            say(ItemState::Present);
-            return Ok(());
-        }
-        say(ItemState::Started);
-        let place = self.volumes.whereabouts(&blob.digest);
-        let checked = Checked::new(self.volumes, &place, self.observer);
-        let mut moved = false;
-        for repository in lacking {
-            let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };
-            match self.client.push_blob(&push) {
-                Ok(Pushed::Mounted) => {
-                    self.tally.mounted.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(Pushed::Sent { bytes, .. }) => {
-                    moved = true;
-                    self.tally.sent.fetch_add(1, Ordering::Relaxed);
-                    self.tally.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
-                }
-                Err(error) => {
-                    say(ItemState::Failed);
-                    return Err(error.into());
-                }
-            }
-            holders.push(repository.clone());
-        }
-        if !moved {
-            self.observer.event(Event::Advance { bytes: blob.size });
-        }
-        say(if moved { ItemState::Done } else { ItemState::Mounted });
-        Ok(())
     }
 
     /// Puts a thing's manifests, children first, what refers to it, its name last; and asks the registry what it holds then.

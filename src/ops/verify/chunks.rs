@@ -77,6 +77,7 @@ fn hash(file: &File, from: u64, to: u64, observer: &dyn Observer) -> std::io::Re
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; PIECE];
     let mut at = from;
+    crate::sys::fs::read_ahead(file, from, to);
     while at < to {
         let wanted = crate::checked::small(to - at).min(PIECE);
         let read = file.read_at(&mut buffer[..wanted], at)?;

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bytes::Bytes;
 
 use crate::bundle::index::{Index, IndexBlob};
 use crate::bundle::tar;
@@ -24,8 +25,10 @@ use crate::progress::{Event, Observer};
 use crate::store;
 use crate::store::volumes::{Stretch, Volumes};
 
-/// Lanes at most: each holds about 6 MiB.
-const LANES: usize = 8;
+/// Lanes at most: each holds about 10 MiB.
+const LANES: usize = 4;
+/// Stretches that wait for a hasher: enough that a core which hands one on finds the next, and need not sleep in between.
+const WAITING: usize = 8;
 
 /// What was seen of the content.
 #[derive(Default)]
@@ -38,19 +41,21 @@ pub(super) struct Content {
 /// Checks everything in one reading.
 pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -> Content {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let lanes = divide(&index.blobs, index.payload.bytes, (cores / 2).clamp(1, LANES));
+    let lanes = divide(&index.blobs, index.payload.bytes, cores.clamp(1, LANES));
     let outcomes: Vec<Lane> = std::thread::scope(|scope| {
         let running: Vec<_> =
             lanes.into_iter().map(|lane| scope.spawn(move || run(index, volumes, &lane, observer))).collect();
         running.into_iter().filter_map(|lane| lane.join().ok()).collect()
     });
     let mut content = Content::default();
+    let mut good = BTreeMap::new();
     let mut bad = BTreeMap::new();
     let mut unopened = BTreeMap::new();
     let mut unread = BTreeMap::new();
     let (mut manifests, mut payloads) = (HashMap::new(), HashMap::new());
     for lane in outcomes {
-        content.bytes += lane.chunks.good;
+        // Two lanes that meet inside a unit both read it, and the chunk that begins there: it counts once.
+        good.extend(lane.chunks.good);
         content.blobs += lane.blobs.good;
         content.findings.extend(lane.blobs.findings);
         manifests.extend(lane.blobs.manifests);
@@ -63,6 +68,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
             unread.entry(volume).or_insert(error);
         }
     }
+    content.bytes = good.values().sum();
     let unread = unread.into_iter().map(|(volume, error)| folder::unopened(volumes.name(volume), &error));
     let damaged: Vec<Finding> = unread.chain(damage(index, &bad, unopened)).collect();
     // What could not be read leaves holes in the graph that say nothing new.
@@ -89,11 +95,7 @@ fn divide(blobs: &[IndexBlob], payload: u64, lanes: usize) -> Vec<Part> {
     let (mut first, mut from) = (0, 0);
     for lane in 1..=lanes as u64 {
         let goal = payload / lanes as u64 * lane;
-        let last = if lane == lanes as u64 {
-            blobs.len()
-        } else {
-            blobs.partition_point(|b| b.offset + b.size <= goal).max(first)
-        };
+        let last = if lane == lanes as u64 { blobs.len() } else { nearest(blobs, goal).max(first) };
         let to = if last == blobs.len() {
             payload
         } else {
@@ -105,6 +107,14 @@ fn divide(blobs: &[IndexBlob], payload: u64, lanes: usize) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// How many blobs end before the blob's end that is nearest to `goal`, that one included.
+fn nearest(blobs: &[IndexBlob], goal: u64) -> usize {
+    let end = |n: usize| blobs.get(n).map_or(u64::MAX, |b| b.offset + b.size);
+    let before = blobs.partition_point(|b| b.offset + b.size <= goal);
+    let below = before.checked_sub(1).map_or(goal, |n| goal - end(n));
+    if end(before) - goal < below { before + 1 } else { before }
 }
 
 struct Lane {
@@ -124,7 +134,8 @@ struct Reading {
 
 #[derive(Default)]
 struct ChunksSeen {
-    good: u64,
+    /// Volume, chunk, bytes.
+    good: Vec<((usize, u64), u64)>,
     bad: Vec<(usize, u64)>,
 }
 
@@ -141,20 +152,20 @@ struct BlobsSeen {
 struct Raw {
     volume: usize,
     offset: u64,
-    bytes: Arc<Vec<u8>>,
+    bytes: Bytes,
 }
 
 /// Payload bytes; `None` for bytes that could not be had.
 struct Plain {
     offset: u64,
     length: u64,
-    bytes: Option<Vec<bytes::Bytes>>,
+    bytes: Option<Bytes>,
 }
 
 fn run(index: &Index, volumes: &Volumes, part: &Part, observer: &dyn Observer) -> Lane {
     std::thread::scope(|scope| {
-        let (raw, raw_queue) = sync_channel::<Raw>(3);
-        let (plain, plain_queue) = sync_channel::<Plain>(3);
+        let (raw, raw_queue) = sync_channel::<Raw>(WAITING);
+        let (plain, plain_queue) = sync_channel::<Plain>(WAITING);
         let chunks = scope.spawn(move || hash_chunks(index, &raw_queue));
         let (first, last, from) = (part.first, part.last, part.from);
         let blobs = scope.spawn(move || hash_blobs(index, first..last, from, &plain_queue));
@@ -192,10 +203,9 @@ fn read(
         let bytes = read_stretch(volumes, file, &stretch);
         let whole = bytes.len() as u64 == stretch.to - stretch.from;
         observer.event(Event::Advance { bytes: bytes.len() as u64 });
-        let bytes = Arc::new(bytes);
-        let sent = raw.send(Raw { volume: stretch.volume, offset: stretch.from, bytes: Arc::clone(&bytes) });
-        let opened = match whole.then(|| volumes.open_stretch(&stretch, file, bytes.to_vec())) {
-            Some(Ok(pieces)) => Some(pieces),
+        let sent = raw.send(Raw { volume: stretch.volume, offset: stretch.from, bytes: bytes.clone() });
+        let opened = match whole.then(|| volumes.open_stretch(&stretch, file, &bytes)) {
+            Some(Ok(opened)) => Some(opened),
             Some(Err(store::Error::Damaged { from, to, .. })) => {
                 seen.unopened.push((stretch.volume, from, to));
                 None
@@ -223,7 +233,7 @@ fn read(
             }
             let offset = at;
             at += bytes.len() as u64;
-            if raw.send(Raw { volume: *volume, offset, bytes: Arc::new(bytes) }).is_err() {
+            if raw.send(Raw { volume: *volume, offset, bytes: bytes.into() }).is_err() {
                 break;
             }
         }
@@ -232,8 +242,8 @@ fn read(
 }
 
 /// As much of a stretch as can be read; an unreadable sector ends it.
-fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> Vec<u8> {
-    let mut bytes = vec![0; small(stretch.to - stretch.from)];
+fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> Bytes {
+    let mut bytes = stretch.room();
     let mut done = 0;
     while done < bytes.len() {
         match file.read_at(&mut bytes[done..], stretch.from + done as u64) {
@@ -242,8 +252,7 @@ fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> Vec<u8> {
         }
     }
     debug_assert!(stretch.to <= volumes.shape().file_length(stretch.volume));
-    bytes.truncate(done);
-    bytes
+    bytes.freeze(0..done)
 }
 
 /// Hashes the chunks whose first byte is among what comes.
@@ -255,14 +264,14 @@ fn hash_chunks(index: &Index, queue: &Receiver<Raw>) -> ChunksSeen {
         let listed = &index.volumes[volume];
         let length = listed.bytes.saturating_sub(chunk * CHUNK_BYTES).min(CHUNK_BYTES);
         if hasher.length() == length && listed.chunks.get(small(chunk)) == Some(&hasher.finish()) {
-            seen.good += length;
+            seen.good.push(((volume, chunk), length));
         } else {
             seen.bad.push((volume, chunk));
         }
     };
     for Raw { volume, offset, bytes } in queue {
         let mut at = offset;
-        let mut rest = bytes.as_slice();
+        let mut rest = &*bytes;
         if current.as_ref().is_some_and(|(v, _, next, _)| (*v, *next) != (volume, at)) {
             settle(&mut seen, &mut current);
         }
@@ -302,7 +311,7 @@ fn hash_blobs(index: &Index, range: std::ops::Range<usize>, from: u64, queue: &R
     state.skip_empty();
     for plain in queue {
         match plain.bytes {
-            Some(pieces) => pieces.iter().for_each(|piece| state.feed(piece)),
+            Some(bytes) => state.feed(&bytes),
             None => state.lose(plain.offset, plain.length),
         }
     }
@@ -373,7 +382,9 @@ impl<'a> Blobs<'a> {
             Manifest::parse(&self.manifest, Some(&blob.media_type))
         };
         match parsed {
-            Ok((manifest, media_type)) => self.seen.manifests.push((digest, Known { media_type, manifest })),
+            Ok((manifest, media_type)) => {
+                self.seen.manifests.push((digest, Known::new(media_type, manifest)));
+            }
             Err(error) => {
                 let detail = error.to_string();
                 self.seen.findings.push(Finding::refuse(What::WrongManifest { digest, detail }));

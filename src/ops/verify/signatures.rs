@@ -37,7 +37,13 @@ pub(super) fn check(
                 one.image == image.reference && one.subject == subject && one.tag.as_ref() == Some(&tag)
             });
             for known in signatures.filter_map(|one| manifests.get(&one.digest)) {
-                let held = cosign::verify(&key, &subject, &known.manifest, |layer| payload(&layer.digest));
+                // Cosign annotates layers; a manifest without such is not kept whole.
+                let held = match known.whole.as_deref() {
+                    Some(manifest) => {
+                        cosign::verify(&key, &subject, manifest, |layer| payload(&layer.digest))
+                    }
+                    None => Err("it holds no signature of cosign's form".to_owned()),
+                };
                 why = if held.is_ok() { None } else { held.err().or(why) };
             }
             if let Some(detail) = why {
@@ -51,7 +57,7 @@ pub(super) fn check(
 
 /// The root; of an image whose root was made by `lock`, all that are below it.
 fn subjects(image: &IndexImage, manifests: &HashMap<Digest, Known>) -> Vec<Digest> {
-    match manifests.get(&image.digest).map(|known| &known.manifest) {
+    match manifests.get(&image.digest).and_then(|known| known.whole.as_deref()) {
         Some(Manifest::Index { manifests, .. }) if image.original_digest.is_some() => {
             let runs = |platform: &crate::oci::manifest::DescriptorPlatform| platform.platform().is_some();
             let own = manifests.iter().filter(|child| child.platform.as_ref().is_none_or(runs));

@@ -4,6 +4,7 @@ mod auth;
 mod debian;
 mod pull;
 mod push;
+mod small;
 mod storms;
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use super::{Problem, Source, at, whole};
 
 /// The layers of `src/`, lowest first.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["digest", "path", "limits", "checked", "progress", "text"]),
+    ("words", &["digest", "path", "limits", "checked", "buffers", "progress", "text"]),
     ("formats", &["release", "bundle", "oci", "chart", "weights", "license", "relocate"]),
     ("plans", &["plan"]),
     ("ports", &["registry", "store", "sources", "tools", "sys"]),
