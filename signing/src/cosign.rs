@@ -102,7 +102,7 @@ impl CosignKey {
             ED25519 => Kind::Ed25519(PublicKey::from_bytes(bytes.try_into().map_err(|_| malformed)?)?),
             other => {
                 let curve = curve().map_or_else(String::new, |curve| format!(" on {curve}"));
-                return Err(KeyError::Algorithm { algorithm: format!("{other}{curve}") });
+                return Err(KeyError::SignerAlgorithm { algorithm: format!("{other}{curve}") });
             }
         };
         Ok(Self { kind, spki: der.to_vec() })

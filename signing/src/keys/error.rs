@@ -37,6 +37,12 @@ pub enum KeyError {
         /// Its name where it is known, else its object identifier.
         algorithm: String,
     },
+    /// A key that images are not signed with, or that is not checked here.
+    #[error("the key is {algorithm}, expected ECDSA on P-256 or P-384, RSA or Ed25519")]
+    SignerAlgorithm {
+        /// Its object identifier, with that of the curve.
+        algorithm: String,
+    },
     /// The private key is encrypted and no passphrase was given.
     #[error("the key is encrypted and no passphrase was given")]
     PassphraseNeeded,

@@ -1,6 +1,7 @@
 //! The tests of `signing` from outside.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cosigned;
 mod mutation;
 mod rotations;
 mod sshsigs;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use signing::cosign::CosignKey;
 use signing::{Policy, PublicKey, SecretKey};
 
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -125,4 +126,13 @@ fn a_wrong_passphrase_is_never_taken_for_another_fault() {
         let error = SecretKey::from_pem(&text, Some(format!("wrong {n}").as_bytes())).unwrap_err();
         assert_eq!(error, signing::KeyError::WrongPassphrase, "wrong {n}");
     }
+}
+
+#[test]
+fn keys_of_signers_of_images() {
+    each("cosign", 1, |text, _| {
+        let key = CosignKey::from_pem(text).map_err(|error| error.to_string())?;
+        assert_eq!(CosignKey::from_base64(&key.to_base64()).as_ref(), Ok(&key));
+        Ok(key.id().to_string())
+    });
 }

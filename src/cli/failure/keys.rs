@@ -70,6 +70,9 @@ pub(super) fn key(error: &KeyError) -> Failure {
         }
         KeyError::Algorithm { .. } | KeyError::Label { .. } | KeyError::NotPem => Failure::usage("key", "")
             .hint("an Ed25519 key in PEM is wanted, as bundle keygen signing makes it"),
+        KeyError::SignerAlgorithm { .. } => {
+            Failure::usage("key", "").hint("name the public key that signed the images, cosign.pub")
+        }
         KeyError::Encryption { .. } | KeyError::Cost { .. } => Failure::usage("key", "").hint(
             "write it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out NEW",
         ),

@@ -179,7 +179,10 @@ fn entries_that_cannot_be_are_named() {
             l.images[0].referrers.push(again);
         }),
         ("printable ASCII", &|l| l.images[0].referrers[0].artifact_type = Some("\x1b".to_owned())),
-        ("has no manifest", &|l| l.images[0].referrers[1].manifests.clear()),
+        ("has no manifest", &|l| {
+            l.images[0].referrers[1].manifests.clear();
+            l.images[0].referrers[1].sboms.clear();
+        }),
         ("valid repository", &|l| l.charts[0].name = "../x".to_owned()),
         ("invalid tag", &|l| l.charts[0].version = "1 2".to_owned()),
         ("charts/redis:1.2.0_b5 stands in the lock twice", &|l| l.charts.push(l.charts[0].clone())),
