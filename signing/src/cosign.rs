@@ -1,7 +1,7 @@
 //! Signatures of images as `cosign sign --key` makes them: a JSON text that names the image's digest ("simple signing"), and a signature
 //! over exactly that text.
 //!
-//! cosign, specs/SIGNATURE_SPEC.md; containers/image, docs/containers-signature.5.md. Nothing of certificates, transparency logs or
+//! cosign, `specs/SIGNATURE_SPEC.md`; containers/image, `docs/containers-signature.5.md`. Nothing of certificates, transparency logs or
 //! time is looked at: who holds the key is who signed. The name in the text is not compared either, because what was signed under one name is
 //! delivered under another; the digest is what counts.
 

@@ -1,6 +1,6 @@
 //! How cosign finds what it knows of an image: by a tag beside it that is made of the image's digest.
 //!
-//! cosign, specs/SIGNATURE_SPEC.md: `sha256-<hex>.sig`, and likewise `.att` and `.sbom`.
+//! cosign, `specs/SIGNATURE_SPEC.md`: `sha256-<hex>.sig`, and likewise `.att` and `.sbom`.
 
 use signing::cosign::CosignKey;
 

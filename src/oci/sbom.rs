@@ -10,7 +10,7 @@ use super::Descriptor;
 pub enum Sbom {
     /// SPDX.
     Spdx,
-    /// CycloneDX.
+    /// `CycloneDX`.
     CycloneDx,
     /// Syft's own form.
     Syft,
@@ -27,16 +27,17 @@ impl Sbom {
         }
     }
 
-    /// What `layer` is written in, when it is an SBOM or an in-toto statement of one (cosign, specs/SBOM_SPEC.md;
-    /// `BuildKit`, docs/attestations/attestation-storage.md).
+    /// What `layer` is written in, when it is an SBOM or an in-toto statement of one (cosign, `specs/SBOM_SPEC.md`;
+    /// `BuildKit`, `docs/attestations/attestation-storage.md`).
     #[must_use]
     pub fn of(layer: &Descriptor) -> Option<Self> {
         const PREDICATES: [&str; 2] = ["in-toto.io/predicate-type", "predicateType"];
         let predicate = PREDICATES.iter().find_map(|key| layer.annotations.as_ref()?.get(*key));
         let named = predicate.map_or(layer.media_type.as_str(), String::as_str);
         match named.split(['/', '+', '.', ';']).collect::<Vec<_>>().as_slice() {
-            ["text" | "application", "spdx", ..] | ["application", "vnd", "spdx", ..] => Some(Self::Spdx),
-            ["https:", "", "spdx", "dev", "Document", ..] => Some(Self::Spdx),
+            ["text" | "application", "spdx", ..]
+            | ["application", "vnd", "spdx", ..]
+            | ["https:", "", "spdx", "dev", "Document", ..] => Some(Self::Spdx),
             ["application", "vnd", "cyclonedx", ..] | ["https:", "", "cyclonedx", "org", "bom", ..] => {
                 Some(Self::CycloneDx)
             }

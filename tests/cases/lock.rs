@@ -307,11 +307,11 @@ fn what_an_image_lacks_is_named_and_every_image_is_looked_at() {
 #[test]
 fn what_cannot_be_carried_is_refused_not_dropped() {
     let bench = Bench::new();
-    bench.release("charts:\n  - path: chart\nimages:\n  - a/a:v1\n");
+    bench.release("upgrade:\n  from: \">=1.0.0\"\nimages:\n  - a/a:v1\n");
     let told = bench.refused();
     assert!(
         told.contains(
-            "7:5: this version of the program does not carry all that is declared; charts would be left out"
+            "this version of the program does not carry all that is declared; upgrade would be left out"
         ),
         "{told}"
     );
