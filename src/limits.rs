@@ -122,3 +122,5 @@ pub const MODEL_DEPTH: usize = 32;
 pub const NOTICE_BYTES: u64 = 4 << 20;
 /// Default for `max-layer`: what the strictest public registry takes (GHCR: 10 GB a layer); transformers writes shards of 5 GB.
 pub const MAX_LAYER: u64 = 10_000_000_000;
+/// Questions of one release: nobody answers a thousand.
+pub const QUESTIONS: usize = 1000;

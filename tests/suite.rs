@@ -6,7 +6,10 @@ mod cases {
     mod against_registries;
     mod archive;
     mod cli;
+    mod example_answers;
     mod example_chart;
+    mod example_scripts;
+    mod example_texts;
     mod forge;
     mod grants;
     mod hostile;

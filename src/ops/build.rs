@@ -30,6 +30,7 @@ mod fill;
 mod finish;
 mod journal;
 mod plain;
+mod texts;
 
 /// What is asked for.
 pub struct Request<'a> {

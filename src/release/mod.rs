@@ -7,8 +7,11 @@ pub mod lock;
 pub mod model;
 pub mod name;
 pub mod origin;
+pub mod questions;
 mod schema;
 pub mod sections;
+pub mod template;
+pub mod values;
 pub mod yaml;
 
 pub use model::Release;

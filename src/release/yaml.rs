@@ -226,7 +226,7 @@ fn printable_lines(text: &str) -> String {
 }
 
 /// The known key at most two edits away from `field`, if there is one.
-fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
     let normal = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let field = normal(field);
     known

@@ -113,8 +113,10 @@ fn open_as_the_readme_says(settings: &str) -> Delivered {
     assert_eq!(run(&blocks[0]).trim(), "Signature Verified Successfully");
     assert_eq!(blocks[1], "sha256sum -c SHA256SUMS\n");
     let checked = run(&blocks[1]);
+    let listed = fs::read_to_string(delivered.folder.join("SHA256SUMS")).unwrap().lines().count();
     let volumes = delivered.index()["volumes"].as_array().unwrap().len();
-    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), volumes + 2, "{checked}");
+    assert!(listed > volumes + 2);
+    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), listed, "{checked}");
     assert_eq!(blocks[2].contains("age -d -i release.key"), sealed);
     run(&blocks[2]);
     delivered.compare_layout();

@@ -132,8 +132,22 @@ fn platform_value(text: &str) -> Value {
 #[must_use]
 pub fn image(family: Family, platform: &str, layers: &[Layer]) -> Graph {
     let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
+    with_config(family, platform, (&config(platform, &diff_ids), layers))
+}
+
+/// The same, of an image that starts `entrypoint` and finds programs in `/bin`.
+#[must_use]
+pub fn startable(family: Family, platform: &str, layers: &[Layer], entrypoint: &str) -> Graph {
+    let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
+    let mut config = config(platform, &diff_ids);
+    config["config"] = json!({"Env": ["PATH=/bin"], "Entrypoint": [entrypoint], "WorkingDir": "/"});
+    with_config(family, platform, (&config, layers))
+}
+
+fn with_config(family: Family, platform: &str, content: (&Value, &[Layer])) -> Graph {
+    let (config, layers) = content;
     let listed = layers.iter().map(|layer| describe(family.layer(layer.compression), &layer.bytes)).collect();
-    let mut graph = over(family, platform_value(platform), (&config(platform, &diff_ids), listed));
+    let mut graph = over(family, platform_value(platform), (config, listed));
     for layer in layers {
         graph.add_blob(&layer.digest, &layer.bytes);
     }

@@ -10,8 +10,9 @@ mod layout;
 mod referrer;
 mod sample;
 mod seed;
+pub mod standin;
 
-pub use graph::{Document, Family, Graph, image, index};
+pub use graph::{Document, Family, Graph, image, index, startable};
 pub use large::{Large, write_large, write_many};
 pub use layer::{Compression, Layer};
 pub use referrer::{Key, artifact, cosign_tag, signature};

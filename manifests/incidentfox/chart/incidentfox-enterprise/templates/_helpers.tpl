@@ -3,9 +3,9 @@
 {{- .Release.Name | trunc 44 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The one place where an image is named. Call with (dict "root" $ "image" "path:tag"). */}}
+{{/* The one place where an image is named. Call with (dict "root" $ "image" "path:tag"), and with "registry" for another one. */}}
 {{- define "incidentfox.image" -}}
-{{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image -}}
+{{- with .registry | default .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image -}}
 {{- end -}}
 
 {{/* Call with (dict "root" $ "component" "agent"). */}}
@@ -103,9 +103,9 @@ https://api.openai.com/v1
 {{- end -}}
 {{- end -}}
 
-{{/* The port of the registry that `global.imageRegistry` names. */}}
+{{/* The port of the registry that has the model. */}}
 {{- define "incidentfox.registryPort" -}}
-{{- $host := .Values.global.imageRegistry | splitList "/" | first -}}
+{{- $host := .Values.llm.model.registry | default .Values.global.imageRegistry | splitList "/" | first -}}
 {{- if contains ":" $host -}}
 {{ $host | splitList ":" | last }}
 {{- else -}}
