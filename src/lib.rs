@@ -71,6 +71,8 @@ pub mod weights;
 
 pub mod bundle;
 
+pub mod relocate;
+
 // 2: plans.
 pub mod plan;
 

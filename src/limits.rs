@@ -76,6 +76,8 @@ pub const VOLUME_SIZE_MIN: u64 = 128 << 10;
 
 /// YAML nodes in one document: seven for each of the blobs a lock may hold, and as many again for manifests.
 pub const YAML_NODES: usize = 4_000_000;
+/// Nesting of YAML that others wrote: schemas in custom resource definitions are 60 deep.
+pub const YAML_DEPTH: usize = 200;
 /// Anchors and aliases in YAML that people write: a few repeated lists.
 pub const YAML_ALIASES: usize = 1000;
 /// Events that aliases may replay in one YAML document, so that a few bytes cannot stand for gigabytes.
@@ -124,3 +126,9 @@ pub const NOTICE_BYTES: u64 = 4 << 20;
 pub const MAX_LAYER: u64 = 10_000_000_000;
 /// Questions of one release: nobody answers a thousand.
 pub const QUESTIONS: usize = 1000;
+/// Texts in texts that are read when images are looked for: a manifest in JSON in a ConfigMap in a template is three deep.
+pub const NESTED_TEXTS: usize = 4;
+/// Bytes of a mapping: twenty thousand images at 500 bytes each.
+pub const MAPPING_BYTES: u64 = 16 << 20;
+/// Bytes of rendered manifests: five times the largest chart met; Kubernetes keeps no Helm release above 1 MiB but for CRDs.
+pub const RENDERED_BYTES: u64 = 64 << 20;

@@ -25,6 +25,7 @@ mod cases {
     mod referrers;
     mod registry;
     mod release;
+    mod relocate;
     mod signing;
     mod spine;
     mod stage;

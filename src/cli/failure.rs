@@ -16,6 +16,7 @@ mod load;
 mod lock;
 mod model;
 mod registry;
+mod relocate;
 mod store;
 
 /// What went wrong, for people and for programs.

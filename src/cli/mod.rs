@@ -23,6 +23,7 @@ mod lock;
 mod man;
 mod progress;
 mod registry;
+mod relocate;
 mod schema;
 mod secrets;
 mod sign;
@@ -60,6 +61,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Load(load::Load),
+    Relocate(relocate::Relocate),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -89,6 +91,7 @@ impl Command {
             Self::Inspect(verb) => verb,
             Self::Verify(verb) => verb,
             Self::Load(verb) => verb,
+            Self::Relocate(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod load;
 pub mod lock;
 pub mod open;
+pub mod relocate;
 pub mod remember;
 pub mod sign;
 pub mod transfer;

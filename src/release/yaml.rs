@@ -15,6 +15,8 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use crate::limits;
 
+pub mod tree;
+
 /// Who wrote a document, and so how large it may be and what it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
