@@ -85,6 +85,8 @@ pub mod store;
 
 pub mod registry;
 
+pub mod tools;
+
 // 4: verbs.
 pub mod ops;
 

@@ -132,3 +132,7 @@ pub const NESTED_TEXTS: usize = 4;
 pub const MAPPING_BYTES: u64 = 16 << 20;
 /// Bytes of rendered manifests: five times the largest chart met; Kubernetes keeps no Helm release above 1 MiB but for CRDs.
 pub const RENDERED_BYTES: u64 = 64 << 20;
+/// Bytes of what another program says on stderr that are kept for the message: its end, where the reason is.
+pub const TOOL_WORDS: usize = 16 << 10;
+/// Seconds another program may say nothing: charts render in one, the largest in ten.
+pub const TOOL_SILENCE_SECONDS: u64 = 300;

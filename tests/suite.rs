@@ -6,6 +6,7 @@ mod cases {
     mod against_registries;
     mod archive;
     mod cli;
+    mod discovery;
     mod example_answers;
     mod example_chart;
     mod example_scripts;

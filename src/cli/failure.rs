@@ -18,6 +18,7 @@ mod model;
 mod registry;
 mod relocate;
 mod store;
+mod tools;
 
 /// What went wrong, for people and for programs.
 #[derive(Debug, Clone)]

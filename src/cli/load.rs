@@ -122,6 +122,8 @@ fn went(report: &Report) -> String {
         from: &'a str,
         to: &'a Reference,
         digest: &'a Digest,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        original_digest: Option<&'a Digest>,
     }
     #[derive(Serialize)]
     struct Went<'a> {
@@ -131,7 +133,14 @@ fn went(report: &Report) -> String {
         models: Vec<One<'a>>,
     }
     fn list(all: &[Delivery]) -> Vec<One<'_>> {
-        all.iter().map(|item| One { from: &item.from, to: &item.to, digest: &item.digest }).collect()
+        all.iter()
+            .map(|item| One {
+                from: &item.from,
+                to: &item.to,
+                digest: &item.digest,
+                original_digest: item.original_digest.as_ref(),
+            })
+            .collect()
     }
     let all = Went {
         images: list(&report.images),

@@ -25,17 +25,30 @@ pub(super) struct Lock {
     /// Write nothing; fail (exit code 1) when the lock is not up to date.
     #[arg(long)]
     check: bool,
+    /// Add what charts run and the release does not declare to release.yaml, then lock.
+    #[arg(long, conflicts_with = "check")]
+    add: bool,
+    #[arg(long, value_name = "PATH")]
+    #[arg(help = "The helm that renders charts (else BUNDLE_HELM, else the first on the search path)")]
+    helm: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
 
 impl Verb for Lock {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
-        let mode = if self.check { Mode::Check } else { Mode::Write };
+        let mode = match (self.check, self.add) {
+            (true, _) => Mode::Check,
+            (_, true) => Mode::Add,
+            _ => Mode::Write,
+        };
         let observer = ui.observer();
         let client = self.registry.client(&observer)?;
-        let request = lock::Request { file: self.file.clone(), mode };
+        let request = lock::Request { file: self.file.clone(), mode, helm: self.helm.clone() };
         let report = lock::lock(&request, Online(client), observer.as_ref())?;
+        for added in &report.added {
+            ui.say(&format!("{}: {added} is declared now", self.file.display()));
+        }
         for finding in &report.findings {
             ui.warn(&finding.to_string());
         }

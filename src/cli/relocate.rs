@@ -17,14 +17,13 @@ use crate::ops::relocate::{self, Request};
 /// REGISTRY/PATH:TAG@DIGEST; every other byte stays. A reference that the mapping does not have is an error that names it, and nothing
 /// comes out. Running it again changes nothing.
 ///
-/// With Helm 3: helm install … --post-renderer bundle --post-renderer-args relocate,--mapping,F. Helm 3 gives a post-renderer no
-/// hooks, and --post-renderer-args takes one word at a time: repeat it. With Helm 4, which takes only plugins:
-/// bundle relocate --helm-plugin DIR --mapping F writes one; then helm plugin install DIR and
-/// helm install … --post-renderer bundle-relocate.
+/// Helm 3 runs it as it is: --post-renderer bundle, and --post-renderer-args once for each of relocate, --mapping and FILE. It hands
+/// hooks to no post-renderer, so their images stay as they are. Helm 4 hands hooks over too, and takes only plugins:
+/// bundle relocate --mapping FILE --helm-plugin DIR writes one; after helm plugin install DIR it is --post-renderer bundle-relocate.
 #[derive(Debug, Args)]
 pub(super) struct Relocate {
-    /// What `bundle load --mapping` wrote; also BUNDLE_MAPPING.
     #[arg(long, value_name = "FILE", env = "BUNDLE_MAPPING", hide_env = true)]
+    #[arg(help = "What bundle load --mapping wrote (else BUNDLE_MAPPING)")]
     mapping: PathBuf,
     /// A reference that may stay as it is, as in ignore-images. Repeatable.
     #[arg(long, value_name = "REFERENCE")]
@@ -32,10 +31,20 @@ pub(super) struct Relocate {
     /// Show what would change instead.
     #[arg(long)]
     diff: bool,
+    /// Read nothing; write a post-renderer plugin for Helm 4 into DIR, which runs this program with the same options.
+    #[arg(long, value_name = "DIR", conflicts_with = "diff")]
+    helm_plugin: Option<PathBuf>,
 }
 
 impl Verb for Relocate {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
+        if let Some(folder) = &self.helm_plugin {
+            let name = relocate::plugin(folder, &self.mapping, &self.ignore)?;
+            let folder = folder.display();
+            ui.say(&format!("{folder}/plugin.yaml is written"));
+            ui.hint(&format!("helm plugin install {folder}, then helm install … --post-renderer {name}"));
+            return Ok(Exit::Done);
+        }
         let mut text = Vec::new();
         std::io::stdin()
             .lock()

@@ -164,6 +164,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         outcomes
     };
     report.settle(placed, &there, outcomes);
+    report.remember_originals(&index.images);
     if report.ok && request.mode == Mode::Write {
         remember::loaded(request.state, &index.release)?;
     }

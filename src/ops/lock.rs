@@ -10,19 +10,21 @@ use crate::digest::Digest;
 use crate::limits;
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::Release;
-use crate::release::lock::{FORMAT, Lock};
+use crate::release::lock::{FORMAT, Lock, LockedChart, LockedImage};
 use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
 use parallel::each;
 
+mod add;
 mod charts;
+mod discover;
 mod error;
 mod models;
 mod parallel;
 mod plain;
 mod report;
 
-pub use error::{EntryFault, Error, ModelFault, Stale};
+pub use error::{ChartFault, ChartWhy, EntryFault, Error, ModelFault, Stale, Undeclared};
 pub use report::{Change, ChartReport, Finding, ImageReport, ModelReport, Outcome, Report};
 
 /// What is asked for.
@@ -32,6 +34,8 @@ pub struct Request {
     pub file: PathBuf,
     /// What to do with the lock.
     pub mode: Mode,
+    /// The helm that renders charts, where one is named.
+    pub helm: Option<PathBuf>,
 }
 
 /// What to do with the lock.
@@ -42,6 +46,8 @@ pub enum Mode {
     Write,
     /// Only tell whether it is up to date; write nothing.
     Check,
+    /// Bring it up to date; what charts run and the release does not declare is written into the release first.
+    Add,
 }
 
 /// The lock of a release: the same name, ending in `.lock`.
@@ -54,7 +60,20 @@ pub fn lock_path(file: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`Error`]; with [`Mode::Check`], [`Error::Stale`] when a new lock would differ from the one there is.
+#[allow(clippy::needless_pass_by_value, reason = "whoever calls makes it for this call")]
 pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Result<Report, Error> {
+    match once(request, &reach, observer) {
+        Err(Error::Undeclared(undeclared)) if request.mode == Mode::Add => {
+            let added = add::declare(&request.file, undeclared)?;
+            let mut report = once(request, &reach, observer)?;
+            report.added = added;
+            Ok(report)
+        }
+        result => result,
+    }
+}
+
+fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result<Report, Error> {
     let file = &request.file;
     let shown = file.display().to_string();
     let bytes = fs::read_limited(file, limits::HAND_WRITTEN_BYTES)?;
@@ -69,14 +88,14 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
     let path = lock_path(file);
     let (previous, mut stale, mut findings) = read_previous(&path)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let sources = Sources::new(folder, &reach);
+    let sources = Sources::new(folder, reach);
     let items = release.images.len() + release.charts.len();
     observer.event(Event::Begin { verb: "lock", bytes: 0, items: items as u64 });
     let mut faults = Vec::new();
     let resolved = all(resolve_all(&release, previous.as_ref(), &sources, observer), &mut faults);
     let charts = all(charts::lock_all(&release, previous.as_ref(), &sources, observer), &mut faults);
-    let files = all(plain::lock_files(&release, folder, &reach), &mut faults);
-    let tools = all(plain::lock_tools(&release, previous.as_ref(), folder, &reach), &mut faults);
+    let files = all(plain::lock_files(&release, folder, reach), &mut faults);
+    let tools = all(plain::lock_tools(&release, previous.as_ref(), folder, reach), &mut faults);
     observer.event(Event::End);
     if !faults.is_empty() {
         return Err(Error::Entries(faults.into_iter().map(|fault| fault.within(&shown)).collect()));
@@ -98,6 +117,22 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
             });
         }
     }
+    let images: Vec<LockedImage> = resolved.into_iter().map(|resolved| resolved.image).collect();
+    let ran = discover::run(&discover::Ask {
+        release: &release,
+        folder,
+        shown: &shown,
+        images: &images,
+        charts: &charts,
+        previous: previous.as_ref().map(|lock| lock.charts.as_slice()).unwrap_or_default(),
+        helm: request.helm.as_deref(),
+    })?;
+    findings.extend(ran.findings);
+    let charts = charts.into_iter().zip(ran.charts).map(|(chart, ran)| LockedChart {
+        rendered: ran.rendered,
+        images: ran.images,
+        ..chart.locked
+    });
     let models::Models { models, notices, findings: more } =
         models::lock_all(&release, previous.as_ref(), &sources, observer).map_err(|faults| {
             Error::Models(faults.into_iter().map(|fault| fault.within(&shown)).collect())
@@ -111,8 +146,8 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
         vendor: release.vendor.value.clone(),
         seal: release.seal,
         volume_size: release.volume_size.value,
-        images: resolved.into_iter().map(|resolved| resolved.image).collect(),
-        charts: charts.into_iter().map(|chart| chart.locked).collect(),
+        images,
+        charts: charts.collect(),
         models,
         files: files.into_iter().chain(notices).collect(),
         tools,
@@ -121,8 +156,8 @@ pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Re
     let mut report = Report::new(path, &lock, previous.as_ref(), findings);
     let current = previous.as_ref() == Some(&lock);
     match request.mode {
-        Mode::Write if current => report.outcome = Outcome::Unchanged,
-        Mode::Write => fs::write(&report.lock, lock.render().as_bytes(), fs::PUBLIC)?,
+        Mode::Write | Mode::Add if current => report.outcome = Outcome::Unchanged,
+        Mode::Write | Mode::Add => fs::write(&report.lock, lock.render().as_bytes(), fs::PUBLIC)?,
         Mode::Check if current => report.outcome = Outcome::Current,
         Mode::Check => {
             stale.extend(report.stale(previous.as_ref(), &lock));

@@ -80,3 +80,53 @@ pub fn relocate(request: &Request<'_>) -> Result<Report, Error> {
     let diff = relocate::unified(text, &relocated.text, "manifests");
     Ok(Report { diff, text: relocated.text, changes: relocated.changes, left: relocated.left })
 }
+
+/// Why no plugin was written.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The program does not know where it is.
+    #[error("this program cannot tell where it lies: {0}")]
+    Program(std::io::Error),
+    /// The folder cannot be made.
+    #[error("{folder}: {source}", folder = folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The plugin cannot be written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+/// Writes a plugin for Helm 4 into `folder`, which runs this program on `mapping`; gives the plugin's name.
+///
+/// Helm 4 takes only plugins as post-renderers: helm.sh/helm/v4, pkg/postrenderer.
+///
+/// # Errors
+/// [`PluginError`].
+pub fn plugin(folder: &Path, mapping: &Path, ignored: &[Reference]) -> Result<&'static str, PluginError> {
+    const NAME: &str = "bundle-relocate";
+    let program = std::env::current_exe().map_err(PluginError::Program)?;
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|source| PluginError::Folder { folder: path.to_owned(), source })
+    };
+    // JSON strings are YAML, whatever a path has in it.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut arguments =
+        vec!["relocate".to_owned(), "--mapping".to_owned(), absolute(mapping)?.display().to_string()];
+    arguments.extend(ignored.iter().flat_map(|reference| ["--ignore".to_owned(), reference.to_string()]));
+    let arguments: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+    let text = format!(
+        "apiVersion: v1\ntype: postrenderer/v1\nname: {NAME}\nversion: {}\nruntime: subprocess\nruntimeConfig:\n  platformCommand:\n    \
+         - command: {}\n      args: [{}]\n",
+        env!("CARGO_PKG_VERSION"),
+        quoted(&program.display().to_string()),
+        arguments.join(", ")
+    );
+    std::fs::create_dir_all(folder)
+        .map_err(|source| PluginError::Folder { folder: folder.to_owned(), source })?;
+    fs::write(&folder.join("plugin.yaml"), text.as_bytes(), fs::PUBLIC)?;
+    Ok(NAME)
+}

@@ -3,6 +3,7 @@
 //! Codecs over bytes: nothing here opens a file, asks a registry or reads a clock.
 
 pub mod check;
+pub mod edit;
 pub mod lock;
 pub mod model;
 pub mod name;

@@ -40,6 +40,12 @@ pub struct Chart {
     /// Value sets to render when looking for images: each a file, or a list of files used together.
     #[serde(default)]
     pub values: Vec<Files>,
+    /// The version of Kubernetes to render for; absent: the one Helm takes.
+    #[serde(default)]
+    pub kube_version: Option<String>,
+    /// API versions that the cluster is said to have when rendering.
+    #[serde(default)]
+    pub api_versions: Vec<String>,
     /// Images that no rendering shows.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]

@@ -1,4 +1,5 @@
-//! Where each image of a bundle went, as `bundle load --mapping` writes it: a JSON list.
+//! Where each image of a bundle went, as `bundle load --mapping` writes it: JSON, an object whose `images` are a list. What else is in
+//! it (charts, models) is not for manifests.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,16 +42,13 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Went>, MappingError> {
     if size > limits::MAPPING_BYTES {
         return Err(MappingError::TooLarge(size));
     }
-    serde_json::from_slice(bytes)
+    #[derive(Deserialize)]
+    struct Whole {
+        images: Vec<Went>,
+    }
+    serde_json::from_slice::<Whole>(bytes)
+        .map(|whole| whole.images)
         .map_err(|error| MappingError::Json(crate::text::printable(&error.to_string(), 200)))
-}
-
-/// The text of a mapping.
-#[must_use]
-pub fn render(all: &[Went]) -> String {
-    let mut text = serde_json::to_string_pretty(all).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 /// What a mapping knows; `ignored` are references that may stay as they are.

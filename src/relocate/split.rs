@@ -113,8 +113,12 @@ pub(super) fn groups(
         };
         place.get_or_insert(at);
     }
-    let tagless = groups.values().any(|g| g.repository.or(g.image).is_some() && g.tag.or(g.digest).is_none());
     let value = |at: Option<usize>| at.and_then(|at| fields.get(at)).map(|(_, scalar)| scalar.value.trim());
+    let lacks_tag = |group: &Group| {
+        group.tag.or(group.digest).is_none()
+            && value(group.repository.or(group.image)).is_some_and(|v| !says_all(v))
+    };
+    let tagless = groups.values().any(lacks_tag);
     groups
         .into_values()
         .filter_map(|mut group| {
@@ -180,4 +184,9 @@ fn compose<'v>(
         (Name::Repository(reference.repository().clone()), certainty)
     };
     Some(Found { name, certainty, group })
+}
+
+/// Whether a repository's field holds a whole reference.
+fn says_all(text: &str) -> bool {
+    text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }

@@ -225,10 +225,9 @@ impl Candidate<'_> {
         let rest = before.trim_end_matches(quotes).trim_end_matches(blank);
         let name = |rest: &str| {
             let rest = rest.trim_end_matches(blank).trim_end_matches(quotes);
-            let start = rest
-                .rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)))
-                .map_or(0, |at| at + 1);
-            Some(rest[start..].to_owned()).filter(|name| !name.is_empty())
+            let last =
+                rest.rsplit(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c))).next().unwrap_or("");
+            Some(last.to_owned()).filter(|name| !name.is_empty())
         };
         if let Some(rest) = rest.strip_suffix([':', '=']) {
             return name(rest);

@@ -142,6 +142,7 @@ impl ChartWish<'_> {
             release: self.chart.release.clone(),
             namespace: self.chart.namespace.clone(),
             manifests: vec![manifest],
+            rendered: None,
             images: Vec::new(),
         }
     }

@@ -69,7 +69,7 @@ impl Bench {
     }
 
     fn lock(&self, mode: Mode) -> Result<Report, Error> {
-        lock(&Request { file: self.path("release.yaml"), mode }, no_registry, &Silent)
+        lock(&Request { file: self.path("release.yaml"), mode, helm: None }, no_registry, &Silent)
     }
 
     fn refused(&self) -> String {

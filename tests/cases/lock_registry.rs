@@ -55,7 +55,7 @@ impl Bench {
         let registry = |reference: &Reference| {
             Arc::new(Remote::new(Arc::clone(&self.client), reference)) as Arc<dyn Images>
         };
-        lock(&Request { file: self.folder.path().join("release.yaml"), mode }, registry, &Silent)
+        lock(&Request { file: self.folder.path().join("release.yaml"), mode, helm: None }, registry, &Silent)
     }
 
     fn read(&self) -> Lock {

@@ -71,7 +71,7 @@ fn put(server: &Server, repository: &str, tag: Option<&str>, graph: &Graph) {
 
 fn relock(world: &World, mode: Mode) -> Result<Report, Error> {
     world.vendor.reset_stats();
-    let request = Request { file: world.path("release.yaml"), mode };
+    let request = Request { file: world.path("release.yaml"), mode, helm: None };
     lock(&request, world.registry(), &Silent)
 }
 

@@ -83,7 +83,7 @@ impl World {
     }
 
     pub(crate) fn lock(&self) {
-        let request = lock::Request { file: self.path("release.yaml"), mode: lock::Mode::Write };
+        let request = lock::Request { file: self.path("release.yaml"), mode: lock::Mode::Write, helm: None };
         lock::lock(&request, self.registry(), &Silent).unwrap();
     }
 

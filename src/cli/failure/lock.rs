@@ -1,9 +1,10 @@
 //! Why a release is not locked.
 
-use super::{Failure, model, store};
+use super::{Failure, model, store, tools};
 use crate::cli::exit::Exit;
-use crate::ops::lock::{Error, Stale};
+use crate::ops::lock::{ChartWhy, Error, Stale};
 use crate::release::lock;
+use crate::relocate::discover::Lack;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -22,6 +23,30 @@ impl From<Error> for Failure {
             Error::Whole(_) => Self::refused("lock", "")
                 .hint("two images say different things of the same digest; push one of them again")
                 .telling(&error),
+            Error::Helm(ref error) => tools::helm(error).telling(error.as_ref()),
+            Error::Charts(ref faults) => {
+                let all = faults.iter().map(|fault| match &fault.why {
+                    ChartWhy::Source(error) => store::source(error),
+                    ChartWhy::Helm(error) => tools::helm(error),
+                    ChartWhy::Values(_) => Self::usage("values", "")
+                        .hint("look at the paths under values:; they are relative to release.yaml"),
+                    ChartWhy::Yaml(_) => Self::usage("chart", "")
+                        .hint("render it with helm template, and look at that line of the output"),
+                });
+                first(all).telling(&error)
+            }
+            Error::Undeclared(ref all) => {
+                let addable = all.iter().any(|one| one.why == Lack::NotDeclared);
+                let hint = match addable {
+                    true => {
+                        "add the lines, or let bundle lock --add write them; what is not to be carried goes under the chart's ignore-images, with the reason"
+                    }
+                    false => {
+                        "declare what the chart names, or put it under the chart's ignore-images, with the reason"
+                    }
+                };
+                Self::refused("undeclared", "").hint(hint).telling(&error)
+            }
             Error::Stale { ref reasons, .. } => {
                 let hint = match reasons.as_slice() {
                     [Stale::NoLock] => "make it: bundle lock",

@@ -1,7 +1,7 @@
 //! Why manifests are not relocated.
 
-use super::Failure;
-use crate::ops::relocate::Error;
+use super::{Failure, file};
+use crate::ops::relocate::{Error, PluginError};
 use crate::relocate;
 
 impl From<Error> for Failure {
@@ -23,5 +23,17 @@ impl From<Error> for Failure {
             ),
         };
         failure.telling(&error)
+    }
+}
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Self {
+        match error {
+            PluginError::File(error) => error.into(),
+            PluginError::Folder { ref source, ref folder } => file::system(source, folder).telling(&error),
+            PluginError::Program(_) => {
+                Self::world("program", "").hint("run the program by its whole path").telling(&error)
+            }
+        }
     }
 }

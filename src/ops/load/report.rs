@@ -1,10 +1,12 @@
 //! What a load did, or would do, as plain data.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use signing::KeyId;
 
 use super::put::{Fault, Outcomes};
-use crate::bundle::index::Release;
+use crate::bundle::index::{IndexImage, Release};
 use crate::digest::Digest;
 use crate::oci::Reference;
 use crate::ops::finding::Finding;
@@ -62,6 +64,9 @@ pub struct Delivery {
     pub to: Reference,
     /// Its digest, there and here.
     pub digest: Digest,
+    /// For an image: the digest its source had, when it was narrowed to fewer platforms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_digest: Option<Digest>,
     /// What became of it.
     pub state: State,
     /// Why it failed.
@@ -92,6 +97,15 @@ impl Report {
         self.images.iter().chain(&self.charts).chain(&self.models)
     }
 
+    /// Says of each image that was narrowed which digest it had before: others may know it by that.
+    pub(super) fn remember_originals(&mut self, images: &[IndexImage]) {
+        let originals: HashMap<String, Digest> =
+            images.iter().filter_map(|i| Some((i.reference.to_string(), i.original_digest?))).collect();
+        for image in &mut self.images {
+            image.original_digest = originals.get(&image.from).copied();
+        }
+    }
+
     /// Takes in what became of `placed`, of which the registry had everything that `there` says.
     pub(super) fn settle(&mut self, placed: Vec<Placed>, there: &[bool], mut outcomes: Outcomes) {
         for (placed, there) in placed.into_iter().zip(there) {
@@ -105,6 +119,7 @@ impl Report {
                 from: referrer.listed.to_string(),
                 to: referrer.to,
                 digest: referrer.listed.digest,
+                original_digest: None,
                 state,
                 why: None,
                 damaged: false,
@@ -115,7 +130,7 @@ impl Report {
                 Kind::Chart => &mut self.charts,
                 Kind::Model => &mut self.models,
             };
-            list.push(Delivery { from, to, digest, state, why, damaged });
+            list.push(Delivery { from, to, digest, original_digest: None, state, why, damaged });
         }
         let failed = self.items().any(|item| item.state == State::Failed);
         self.ok = !failed;

@@ -9,9 +9,13 @@ use crate::oci::Reference;
 use crate::release::check::{self, Problem};
 use crate::release::lock::GraphFault;
 use crate::release::sections::Model;
+use crate::release::yaml::tree::TreeError;
 use crate::release::yaml::{At, Place};
+use crate::relocate::Spot;
+use crate::relocate::discover::Lack;
 use crate::sources;
 use crate::sys::fs;
+use crate::tools::helm;
 
 /// Why a release is not locked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,15 @@ pub enum Error {
         /// Why.
         source: crate::bundle::plain::PlainError,
     },
+    /// There is no helm that can render the charts.
+    #[error(transparent)]
+    Helm(Box<helm::Error>),
+    /// Charts that cannot be rendered, all of them.
+    #[error("{}", lines(.0))]
+    Charts(Vec<ChartFault>),
+    /// Images that charts run and the release does not declare, all of them.
+    #[error("{}", lines(.0))]
+    Undeclared(Vec<Undeclared>),
     /// The images contradict each other.
     #[error(transparent)]
     Whole(Box<GraphFault>),
@@ -168,4 +181,77 @@ pub enum Stale {
     /// A difference in anything else, as after an edit by hand.
     #[error("it is not what would be written now")]
     Content,
+}
+
+/// A chart that cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{place}: {why}")]
+pub struct ChartFault {
+    /// The `release.yaml`.
+    pub file: String,
+    /// Where the chart stands in it.
+    pub place: Place,
+    /// Which chart.
+    pub chart: String,
+    /// Why.
+    pub why: ChartWhy,
+}
+
+/// Why a chart cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartWhy {
+    /// Its archive cannot be read.
+    #[error(transparent)]
+    Source(Box<sources::Error>),
+    /// A values file cannot be read.
+    #[error("values: {0}")]
+    Values(fs::Error),
+    /// Helm does not render it.
+    #[error(transparent)]
+    Helm(Box<helm::Error>),
+    /// What it renders is not YAML.
+    #[error("what it renders is not YAML: {0}")]
+    Yaml(TreeError),
+}
+
+/// An image that a chart runs and the release does not declare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeclared {
+    /// The `release.yaml`.
+    pub file: String,
+    /// Which chart.
+    pub chart: String,
+    /// With which values files; none: the chart's own.
+    pub values: Vec<String>,
+    /// Where in what it renders.
+    pub spot: Spot,
+    /// The image.
+    pub reference: Reference,
+    /// Why what is declared does not do.
+    pub why: Lack,
+}
+
+impl std::fmt::Display for Undeclared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, chart, values, spot, reference, why } = self;
+        write!(f, "chart {chart}")?;
+        if !values.is_empty() {
+            write!(f, ", with {}", values.join(", "))?;
+        }
+        write!(f, ": {spot}: ")?;
+        match why {
+            Lack::NotDeclared => {
+                write!(f, "it is not declared; the line to add to {file}, under images:\n  - {reference}")
+            }
+            Lack::OtherDigest => write!(
+                f,
+                "the name is declared, and stands for another digest now; the line to add to {file}, under images:\n  - {reference}"
+            ),
+            Lack::NoTag => write!(
+                f,
+                "something appends a tag to it; declare the image with the tag in {file}, under images:\n  - {}:TAG",
+                reference.repository()
+            ),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::checked;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
 use crate::release::lock::{Lock, LockedChart, LockedImage, LockedManifest, LockedModel};
+use crate::relocate::Spot;
 
 /// What locking found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +35,9 @@ pub struct Report {
     pub files: usize,
     /// Programs for the operator's machine.
     pub tools: usize,
+    /// Images that were declared because charts run them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Reference>,
     /// Images the lock had before and has no longer.
     pub removed: Vec<Reference>,
     /// Different blobs of the whole release, manifests among them.
@@ -171,6 +175,22 @@ pub enum Finding {
         /// Their digests.
         referrers: Vec<Digest>,
     },
+    /// An image that no chart runs, and no chart names as extra.
+    #[error("{image} is declared, and no chart uses it")]
+    Unused {
+        /// Which image.
+        image: Reference,
+    },
+    /// A text in what a chart renders that may name an image, and is not declared.
+    #[error(
+        "chart {chart}: {spot}: this may be an image; declare it, or name it in the chart's ignore-images with the reason"
+    )]
+    PossibleImage {
+        /// Which chart.
+        chart: String,
+        /// Where.
+        spot: Spot,
+    },
     /// The lock that was there could not be used.
     #[error("the lock that was there could not be used, and was replaced: {why}")]
     LockReplaced {
@@ -250,6 +270,7 @@ impl Report {
             charts,
             files: lock.files.len(),
             tools: lock.tools.len(),
+            added: Vec::new(),
             removed: removed.map(|image| image.reference.clone()).collect(),
             blobs: all.len() as u64,
             bytes: total(&all),

@@ -54,6 +54,9 @@ pub struct LockedChart {
     pub namespace: Option<String>,
     /// The manifests, children first, the root last.
     pub manifests: Vec<LockedManifest>,
+    /// What looking for its images depended on: Helm, values, declared images. While that is the same it is not rendered again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<Digest>,
     /// The images it was found to run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<FoundImage>,

@@ -101,11 +101,14 @@ fn write_sboms(out: &mut String, indent: &str, sboms: &[LockedSbom]) -> fmt::Res
 }
 
 fn write_chart(out: &mut String, chart: &LockedChart) -> fmt::Result {
-    let LockedChart { name, version, from, release, namespace, manifests, images } = chart;
+    let LockedChart { name, version, from, release, namespace, manifests, rendered, images } = chart;
     writeln!(out, "  - name: {}\n    version: {}\n    from: {}", Text(name), Text(version), Text(from))?;
     write_text(out, "    release", release.as_deref())?;
     write_text(out, "    namespace", namespace.as_deref())?;
     write_manifests(out, "    ", manifests)?;
+    if let Some(rendered) = rendered {
+        writeln!(out, "    rendered: {rendered}")?;
+    }
     if !images.is_empty() {
         out.push_str("    images:\n");
     }

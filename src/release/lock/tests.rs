@@ -112,6 +112,7 @@ fn everything() -> Lock {
         release: Some("on".to_owned()),
         namespace: None,
         manifests: manifests(4),
+        rendered: Some(Digest::of(b"rendered")),
         images: vec![FoundImage {
             reference: "a/a:v1".parse().unwrap(),
             found_in: vec!["templates/a.yaml:12, with values.yaml".to_owned(), "x]".to_owned()],
