@@ -16,6 +16,7 @@ mod cases {
     mod hostile;
     mod index;
     mod kills;
+    mod licenses;
     mod lock;
     mod lock_registry;
     mod medium;

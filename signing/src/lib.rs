@@ -8,10 +8,12 @@
 //! facts. Everything it reads was made by someone else and has a limit in [`limits`].
 //!
 //! Reading order: [`keys`] (who), [`raw`] and [`sshsig`] (the two forms of one signature), [`time`], [`policy`] and [`rotation`] (what the
-//! customer trusts, and how that may change), [`verify`] (the verdict). Apart from these, [`cosign`]: what others have signed images with.
+//! customer trusts, and how that may change), [`verify`] (the verdict). Apart from these, [`cosign`]: what others have signed images with;
+//! and [`license`]: what a customer may use, and until when.
 
 pub mod cosign;
 pub mod keys;
+pub mod license;
 pub mod limits;
 mod pem;
 pub mod policy;

@@ -24,3 +24,13 @@ pub const SCRYPT_PARALLELISM: u16 = 16;
 pub const COSIGN_PAYLOAD_BYTES: usize = 64 << 10;
 /// Bytes of a cosign signature in base64: one of RSA-8192 has 1368.
 pub const COSIGN_SIGNATURE_BYTES: usize = 4 << 10;
+/// Bytes of one license: the owner's own needs under 1,000, one with RSA-8192 and a hundred features under 8 KiB.
+pub const LICENSE_BYTES: usize = 32 << 10;
+/// Days of grace or of warning in one license: ten years, beyond every contract, and far from where time overflows.
+pub const LICENSE_DAYS: u32 = 3660;
+/// Characters of a name in a license: issuer, customer, tier, feature.
+pub const LICENSE_NAME_CHARS: usize = 200;
+/// Bits of an RSA key at least: NIST SP 800-131A refuses fewer since 2014.
+pub const RSA_BITS_MIN: usize = 2048;
+/// Bits of an RSA key at most: what OpenSSL and aws-lc check without asking; a larger one makes every check slow.
+pub const RSA_BITS_MAX: usize = 8192;

@@ -24,6 +24,9 @@ impl Time {
         (0..=LAST).contains(&seconds).then_some(Self(seconds))
     }
 
+    /// The last moment that is a time.
+    pub const LAST: Self = Self(LAST);
+
     /// Seconds since 1970.
     #[must_use]
     pub fn unix(self) -> i64 {

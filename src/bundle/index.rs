@@ -19,7 +19,9 @@ use crate::text::{is_printable, printable};
 
 mod content;
 
-pub use content::{IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool, Root};
+pub use content::{
+    IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom, IndexTool, Root,
+};
 
 /// The version of the format this program writes, and the highest it reads.
 pub const FORMAT: u64 = 1;
@@ -44,6 +46,9 @@ pub struct Index {
     pub images: Vec<IndexImage>,
     /// Whether it stands alone.
     pub kind: Kind,
+    /// What licence an installation needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<IndexLicense>,
     /// SHA-256 of the `release.lock` it was built from.
     pub lock: Digest,
     /// Every model, in the order of the release.
@@ -217,6 +222,9 @@ impl Index {
         }
         if self.blobs.len() > limits::INDEX_BLOBS {
             return contradiction("it lists more blobs than the format allows");
+        }
+        if self.license.as_ref().is_some_and(|license| !license.is_plain()) {
+            return contradiction("its licence policy asks for what no licence can have");
         }
         if let Some(blob) = self.blobs.iter().find(|b| !media::is_plain(&b.media_type)) {
             return contradiction(format!("the media type of {} is no printable text", blob.digest));

@@ -138,6 +138,9 @@ fn remedy(what: &What) -> &'static str {
         | What::Graph { .. } => {
             "this was signed as it is, so copying again does not help: send this report to the vendor"
         }
+        What::License { .. } => {
+            "the bundle itself is not concerned: get the licence from the vendor again, as a file"
+        }
         What::Downgrade { .. } => "if going back is meant: --allow-downgrade",
         What::Unchecked { .. } => "what could not be checked is not proved; mend that, and check again",
     }

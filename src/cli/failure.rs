@@ -12,6 +12,7 @@ mod build;
 mod chart;
 mod file;
 mod keys;
+mod license;
 mod load;
 mod lock;
 mod model;

@@ -82,6 +82,17 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
     if report.payload.seal == Seal::Age {
         rows.push(("granted to", list(report.grants.clone())));
     }
+    if let Some(license) = &report.license {
+        let need = if license.required { "needed to install" } else { "not needed" };
+        let key =
+            format!("{need}; checked with key {} ({})", license.public_key.id(), license.public_key.kind());
+        let days = format!("{} days of grace, {} of warning", license.grace_days, license.warn_days);
+        let features = match license.features.as_slice() {
+            [] => String::new(),
+            features => format!("; must grant {}", features.join(", ")),
+        };
+        rows.push(("licence", format!("{key}; {days}{features}")));
+    }
     if !report.licenses.is_empty() {
         rows.push(("licences", list(report.licenses.clone())));
     }

@@ -18,6 +18,7 @@ mod grant;
 mod inspect;
 mod interrupt;
 mod keygen;
+mod license;
 mod load;
 mod lock;
 mod man;
@@ -62,6 +63,7 @@ enum Command {
     Verify(verify::Verify),
     Load(load::Load),
     Relocate(relocate::Relocate),
+    License(license::License),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -92,6 +94,7 @@ impl Command {
             Self::Verify(verb) => verb,
             Self::Load(verb) => verb,
             Self::Relocate(verb) => verb,
+            Self::License(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,

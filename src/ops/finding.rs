@@ -133,6 +133,15 @@ pub enum What {
         /// This one.
         version: String,
     },
+    /// A licence beside the bundle that is not, or soon no more, one for this release.
+    License {
+        /// Its path in the bundle.
+        path: String,
+        /// The verdict's name, as `bundle license verify --json` has it.
+        verdict: String,
+        /// The same in words, without advice.
+        detail: String,
+    },
     /// A check that was asked for could not be made.
     Unchecked {
         /// Which, and why.
@@ -222,6 +231,7 @@ impl fmt::Display for What {
                 write!(f, "{subject} of {image} is not signed by key {key}: {detail}")
             }
             Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
+            Self::License { path, detail, .. } => write!(f, "{path}: {detail}"),
             Self::Downgrade { installed, version } => {
                 write!(f, "version {version} is older than {installed}, which was loaded before")
             }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use signing::{KeyId, Policy};
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool,
-    Payload, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom,
+    IndexTool, Payload, Release,
 };
 use crate::digest::Digest;
 use crate::oci::{Reference, Sbom};
@@ -50,6 +50,9 @@ pub struct Report {
     pub files: Vec<IndexFile>,
     /// Programs for the operator's machine.
     pub tools: Vec<IndexTool>,
+    /// What licence an installation needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license: Option<IndexLicense>,
     /// Whose signatures are there; whether they hold is another matter.
     pub signatures: Vec<KeyId>,
     /// The grants that are there.
@@ -85,7 +88,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         }
     };
     let Index { images, referrers, sboms, charts, models, files, tools, .. } = index;
-    let Index { release, payload, volumes, blobs, format, .. } = index;
+    let Index { release, payload, volumes, blobs, format, license, .. } = index;
     Ok(Report {
         authenticated,
         findings,
@@ -102,6 +105,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         models,
         files,
         tools,
+        license,
         signatures,
         grants: names(&home.join("grants"), "age"),
         licenses: names(&home.join("licenses"), "lic"),

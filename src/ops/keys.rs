@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use age::secrecy::{ExposeSecret as _, SecretString};
+use signing::license::{LicenseKey, LicenseSigner};
 use signing::{KeyError, Policy, PolicyError, PublicKey, SecretKey};
 
 use crate::bundle::grant::{GrantError, Identities, Recipient};
@@ -64,6 +65,20 @@ pub fn signing_key(path: &Path, ask: AskPassphrase<'_>) -> Result<SecretKey, Err
 pub fn public_key(path: &Path) -> Result<PublicKey, Error> {
     let text = fs::read_limited(path, limits::KEY_BYTES)?;
     PublicKey::from_pem(&text).map_err(|source| Error::Key { path: path.to_owned(), source })
+}
+
+/// The key that licences are signed with, in a file that only its owner may read. Asks only when the key is encrypted.
+pub fn license_signer(path: &Path, ask: AskPassphrase<'_>) -> Result<LicenseSigner, Error> {
+    let text = fs::read_private(path, limits::KEY_BYTES)?;
+    let passphrase = if signing::keys::is_encrypted(&text) { ask(path) } else { None };
+    let passphrase = passphrase.as_ref().map(|secret| secret.expose_secret().as_bytes());
+    LicenseSigner::from_pem(&text, passphrase).map_err(|source| Error::Key { path: path.to_owned(), source })
+}
+
+/// The key that licences are checked with, in a file.
+pub fn license_key(path: &Path) -> Result<LicenseKey, Error> {
+    let text = fs::read_limited(path, limits::KEY_BYTES)?;
+    LicenseKey::from_pem(&text).map_err(|source| Error::Key { path: path.to_owned(), source })
 }
 
 /// The age identities in a file that only its owner may read. Asks only when the file is sealed.

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::bundle;
 use crate::digest::Digest;
 use crate::limits;
+use crate::ops::keys;
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::Release;
-use crate::release::lock::{FORMAT, Lock, LockedChart, LockedImage};
+use crate::release::lock::{FORMAT, Lock, LockedChart, LockedImage, LockedLicense};
+use crate::release::sections::License;
 use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
 use parallel::each;
@@ -88,6 +90,8 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
     let path = lock_path(file);
     let (previous, mut stale, mut findings) = read_previous(&path)?;
     let folder = file.parent().unwrap_or(Path::new(""));
+    let license = release.license.as_ref().map(|license| locked_license(&license.value, folder, &shown));
+    let license = license.transpose()?;
     let sources = Sources::new(folder, reach);
     let items = release.images.len() + release.charts.len();
     observer.event(Event::Begin { verb: "lock", bytes: 0, items: items as u64 });
@@ -151,6 +155,7 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
         models,
         files: files.into_iter().chain(notices).collect(),
         tools,
+        license,
     };
     lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;
     let mut report = Report::new(path, &lock, previous.as_ref(), findings);
@@ -165,6 +170,21 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
         }
     }
     Ok(report)
+}
+
+/// The licence policy with its key read, relative to the release's folder.
+fn locked_license(license: &License, folder: &Path, file: &str) -> Result<LockedLicense, Error> {
+    let License { required, public_key, features, grace_days, warn_days } = license;
+    let key = keys::license_key(&folder.join(&public_key.value));
+    let key =
+        key.map_err(|source| Error::License { file: file.to_owned(), place: public_key.place, source })?;
+    Ok(LockedLicense {
+        required: *required,
+        public_key: key,
+        features: features.iter().map(|feature| feature.value.clone()).collect(),
+        grace_days: *grace_days,
+        warn_days: *warn_days,
+    })
 }
 
 type Previous = (Option<Lock>, Vec<Stale>, Vec<Finding>);

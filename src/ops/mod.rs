@@ -6,6 +6,7 @@ pub mod grant;
 pub mod inspect;
 pub mod keygen;
 pub mod keys;
+pub mod license;
 pub mod load;
 pub mod lock;
 pub mod open;

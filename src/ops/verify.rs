@@ -19,6 +19,7 @@ use crate::store::volumes::Volumes;
 mod chunks;
 mod folder;
 mod lanes;
+mod licenses;
 mod signatures;
 
 /// What is asked for.
@@ -115,6 +116,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     )?);
     report.findings.extend(bundle.contradictions());
     report.findings.extend(folder::check(&bundle));
+    report.findings.extend(licenses::check(&bundle, request.policy, request.now));
 
     let total = index.volumes.iter().map(|volume| volume.bytes).sum();
     let items = index.volumes.iter().map(|volume| volume.chunks.len() as u64).sum();

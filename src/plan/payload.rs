@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexModel, IndexReferrer, IndexSbom, IndexTool,
-    Kind, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom,
+    IndexTool, Kind, Release,
 };
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
@@ -137,6 +137,13 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
         format: crate::bundle::index::FORMAT,
         images: Vec::new(),
         kind: Kind::Full,
+        license: lock.license.as_ref().map(|license| IndexLicense {
+            features: license.features.clone(),
+            grace_days: license.grace_days,
+            public_key: license.public_key.clone(),
+            required: license.required,
+            warn_days: license.warn_days,
+        }),
         lock: lock_digest,
         models: Vec::new(),
         payload: crate::bundle::index::Payload {
@@ -385,6 +392,7 @@ pub(crate) mod tests {
             models: vec![],
             files: vec![],
             tools: vec![],
+            license: None,
         }
     }
 

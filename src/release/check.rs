@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::model::{Image, Release};
-use super::sections::{Chart, Model};
+use super::sections::{Chart, License, Model};
 use super::yaml::{self, At, Hand, Place};
+use crate::license::tiers;
 use crate::limits;
 use crate::oci::Platform;
 use crate::path::{EntryPath, PathError};
@@ -73,6 +74,17 @@ pub enum Fault {
     /// A path in the delivered folder that is not safe on every medium.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A name that no licence's feature has.
+    #[error("feature \"{0}\": expected small letters, digits, _ and -, a letter first, at most 64")]
+    Feature(String),
+    /// Days that no licence can have.
+    #[error("{field} is {got}; it can be 0 to {}", signing::limits::LICENSE_DAYS)]
+    LicenseDays {
+        /// Which key.
+        field: &'static str,
+        /// What it holds.
+        got: u32,
+    },
     /// A section this version cannot carry.
     #[error("this version of the program does not carry all that is declared; {0} would be left out")]
     NotCarried(&'static str),
@@ -107,7 +119,6 @@ impl Release {
     #[must_use]
     pub fn not_carried(&self, file: &str) -> Vec<Problem> {
         let faults: Vec<(Place, Fault)> = [
-            ("license", self.license.as_ref().map(|e| e.place)),
             ("upgrade", self.upgrade.as_ref().map(|e| e.place)),
             ("install", self.install.as_ref().map(|e| e.place)),
         ]
@@ -149,6 +160,9 @@ impl Release {
         }
         for model in &self.models {
             model_faults(model, &mut faults);
+        }
+        if let Some(license) = &self.license {
+            license_faults(license, &mut faults);
         }
         duplicates("model", self.models.iter().map(|m| (m.place, m.value.name.to_string())), &mut faults);
         let tools =
@@ -211,6 +225,22 @@ fn model_faults(model: &At<Model>, faults: &mut Vec<(Place, Fault)>) {
     }
     if max_layer.is_some_and(|max| max.0 == 0) {
         faults.push((model.place, Fault::Empty("max-layer")));
+    }
+}
+
+fn license_faults(license: &At<License>, faults: &mut Vec<(Place, Fault)>) {
+    let License { public_key, features, grace_days, warn_days, .. } = &license.value;
+    if public_key.value.is_empty() {
+        faults.push((public_key.place, Fault::Empty("public-key")));
+    }
+    for feature in features.iter().filter(|feature| !tiers::is_name(&feature.value)) {
+        faults.push((feature.place, Fault::Feature(crate::text::printable(&feature.value, 80))));
+    }
+    duplicates("feature", features.iter().map(|f| (f.place, f.value.clone())), faults);
+    for (field, got) in [("grace-days", *grace_days), ("warn-days", *warn_days)] {
+        if got > signing::limits::LICENSE_DAYS {
+            faults.push((license.place, Fault::LicenseDays { field, got }));
+        }
     }
 }
 

@@ -18,8 +18,8 @@ mod graphs;
 mod read;
 
 pub use content::{
-    FoundImage, LockedChart, LockedFile, LockedModel, LockedReferrer, LockedSbom, LockedTool, ModelFile,
-    NOTICE,
+    FoundImage, LockedChart, LockedFile, LockedLicense, LockedModel, LockedReferrer, LockedSbom, LockedTool,
+    ModelFile, NOTICE,
 };
 pub use graph::{GraphFault, Place};
 pub use graphs::{Graph, Of};
@@ -60,6 +60,9 @@ pub struct Lock {
     /// Programs in the delivered folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<LockedTool>,
+    /// What licence an installation needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<LockedLicense>,
 }
 
 /// How a payload is sealed.

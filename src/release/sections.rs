@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::name::Name;
 use super::schema::{OneOrMany, SizeText};
+use super::yaml::At;
 use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
@@ -159,17 +160,25 @@ pub struct License {
     /// Whether installation is refused without one.
     #[serde(default)]
     pub required: bool,
-    /// Path of the key licences are signed with.
-    pub public_key: String,
+    /// Path of the public key licences are checked with: RSA or Ed25519, PEM.
+    pub public_key: At<String>,
     /// Features a licence must grant.
     #[serde(default)]
-    pub features: Vec<String>,
-    /// Days an expired licence goes on working.
-    #[serde(default)]
+    pub features: Vec<At<String>>,
+    /// Days an expired licence goes on working, when it does not say so itself.
+    #[serde(default = "grace_days")]
     pub grace_days: u32,
-    /// Days before expiry from which it is announced.
-    #[serde(default)]
+    /// Days before expiry from which it is announced, when it does not say so itself.
+    #[serde(default = "warn_days")]
     pub warn_days: u32,
+}
+
+fn grace_days() -> u32 {
+    signing::license::verdict::GRACE_DAYS
+}
+
+fn warn_days() -> u32 {
+    signing::license::verdict::WARN_DAYS
 }
 
 /// Which installed versions this release can replace.

@@ -196,6 +196,7 @@ impl Forgery {
                 })
                 .collect(),
             kind: Kind::Full,
+            license: None,
             lock: Digest::of(b""),
             models: vec![],
             payload: Payload {

@@ -43,6 +43,28 @@ pub enum KeyError {
         /// Its object identifier, with that of the curve.
         algorithm: String,
     },
+    /// A key of another algorithm than licenses are signed with.
+    #[error("the key is {algorithm}, expected RSA or Ed25519")]
+    LicenseAlgorithm {
+        /// Its name where it is known, else its object identifier.
+        algorithm: String,
+    },
+    /// An RSA key that is too weak, or larger than anybody checks.
+    #[error("the key is RSA with {bits} bits, expected {least} to {most}")]
+    RsaSize {
+        /// Its bits.
+        bits: usize,
+        /// The fewest.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
+    /// An RSA key whose public exponent is even, or so small that it helps a forger.
+    #[error("the RSA key's public exponent is even or below 65537")]
+    RsaExponent,
+    /// The numbers in the file are no RSA key.
+    #[error("the numbers in the file do not make an RSA key")]
+    RsaNumbers,
     /// The private key is encrypted and no passphrase was given.
     #[error("the key is encrypted and no passphrase was given")]
     PassphraseNeeded,

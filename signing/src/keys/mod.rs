@@ -12,3 +12,4 @@ pub use encrypted::{IV_BYTES, SALT_BYTES};
 pub use error::KeyError;
 pub use public::{KeyId, PublicKey};
 pub use secret::{SEED_BYTES, SecretKey, is_encrypted};
+pub(crate) use secret::{algorithm_name, open_pkcs8};

@@ -27,6 +27,21 @@ pub fn is_encrypted(text: &[u8]) -> bool {
     pem::read(text).is_ok_and(|block| block.label == ENCRYPTED)
 }
 
+/// The DER of a PKCS#8 private key of any algorithm, from PEM that is plain or encrypted.
+pub(crate) fn open_pkcs8(text: &[u8], passphrase: Option<&[u8]>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let block = pem::read(text)?;
+    match block.label.as_str() {
+        PLAIN => Ok(block.der),
+        ENCRYPTED => {
+            let der = encrypted::open(&block.der, passphrase.ok_or(KeyError::PassphraseNeeded)?)?;
+            // Under a wrong passphrase one padding in 256 looks right, and then what comes out is noise.
+            PrivateKeyInfoRef::from_der(&der).map_err(|_| KeyError::WrongPassphrase)?;
+            Ok(der)
+        }
+        _ => Err(KeyError::Label { expected: PLAIN, got: block.label }),
+    }
+}
+
 impl SecretKey {
     /// The key that grows from 32 random bytes (RFC 8032, §5.1.5).
     #[must_use]
@@ -36,19 +51,7 @@ impl SecretKey {
 
     /// Reads PKCS#8 PEM, version 1 or 2, plain or encrypted. The passphrase is not looked at when the key is not encrypted.
     pub fn from_pem(text: &[u8], passphrase: Option<&[u8]>) -> Result<Self, KeyError> {
-        let block = pem::read(text)?;
-        match block.label.as_str() {
-            PLAIN => Self::from_der(&block.der),
-            ENCRYPTED => {
-                let der = encrypted::open(&block.der, passphrase.ok_or(KeyError::PassphraseNeeded)?)?;
-                // Under a wrong passphrase one padding in 256 looks right, and then what comes out is noise.
-                Self::from_der(&der).map_err(|error| match error {
-                    KeyError::Malformed { .. } | KeyError::TrailingData => KeyError::WrongPassphrase,
-                    other => other,
-                })
-            }
-            _ => Err(KeyError::Label { expected: PLAIN, got: block.label }),
-        }
+        Self::from_der(&open_pkcs8(text, passphrase)?)
     }
 
     /// Reads DER of RFC 5958's `OneAsymmetricKey`.
@@ -122,11 +125,19 @@ impl fmt::Debug for SecretKey {
 
 /// Ed25519, without parameters (RFC 8410, §3); every other algorithm by its name.
 pub(super) fn check_algorithm(oid: ObjectIdentifier, parameters: bool) -> Result<(), KeyError> {
-    let algorithm = match oid.to_string().as_str() {
+    match oid.to_string().as_str() {
         "1.3.101.112" if parameters => {
-            return Err(KeyError::Malformed { why: "Ed25519 has no parameters, the file has" });
+            Err(KeyError::Malformed { why: "Ed25519 has no parameters, the file has" })
         }
-        "1.3.101.112" => return Ok(()),
+        "1.3.101.112" => Ok(()),
+        _ => Err(KeyError::Algorithm { algorithm: algorithm_name(oid) }),
+    }
+}
+
+/// What people call an algorithm; its object identifier when they do not.
+pub(crate) fn algorithm_name(oid: ObjectIdentifier) -> String {
+    match oid.to_string().as_str() {
+        "1.3.101.112" => "Ed25519".to_owned(),
         "1.3.101.113" => "Ed448".to_owned(),
         "1.3.101.110" => "X25519".to_owned(),
         "1.3.101.111" => "X448".to_owned(),
@@ -136,6 +147,5 @@ pub(super) fn check_algorithm(oid: ObjectIdentifier, parameters: bool) -> Result
         "1.2.840.10040.4.1" => "DSA".to_owned(),
         "1.2.840.113549.1.3.1" => "DH".to_owned(),
         other => other.to_owned(),
-    };
-    Err(KeyError::Algorithm { algorithm })
+    }
 }

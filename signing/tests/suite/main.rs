@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cosigned;
+mod license_times;
+mod licenses;
 mod mutation;
 mod rotations;
 mod sshsigs;

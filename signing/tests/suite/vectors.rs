@@ -11,7 +11,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 }
 
 /// Every vector of a folder, with its columns in `cases.txt`; a file without a line, or a line without a file, is a failure.
-fn each(name: &str, columns: usize, run: impl Fn(&[u8], &[&str]) -> Result<String, String>) {
+pub(crate) fn each(name: &str, columns: usize, run: impl Fn(&[u8], &[&str]) -> Result<String, String>) {
     let folder = folder(name);
     let cases = std::fs::read_to_string(folder.join("cases.txt")).unwrap();
     let mut lines = BTreeMap::new();

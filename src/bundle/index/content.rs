@@ -5,10 +5,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use signing::cosign::CosignKey;
+use signing::license::LicenseKey;
 
 use super::{Index, IndexError, contradiction};
 use crate::bundle::plain;
 use crate::digest::{Digest, bare_hex};
+use crate::license::tiers;
 use crate::limits;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, Platform, Reference, Repository, Sbom, cosign, media};
@@ -125,6 +127,32 @@ pub struct IndexTool {
     /// SHA-256 of the file, bare hex.
     #[serde(with = "bare_hex")]
     pub sha256: Digest,
+}
+
+/// What licence an installation needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexLicense {
+    /// Features a licence must grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Days of grace, when the licence does not say.
+    pub grace_days: u32,
+    /// The key licences are checked with, SPKI PEM.
+    pub public_key: LicenseKey,
+    /// Whether installation is refused without one.
+    pub required: bool,
+    /// Days of warning, when the licence does not say.
+    pub warn_days: u32,
+}
+
+impl IndexLicense {
+    /// Whether a licence can have what it asks for.
+    pub(super) fn is_plain(&self) -> bool {
+        self.features.len() <= limits::INDEX_ENTRIES
+            && self.features.iter().all(|feature| tiers::is_name(feature))
+            && self.grace_days.max(self.warn_days) <= signing::limits::LICENSE_DAYS
+    }
 }
 
 impl IndexChart {

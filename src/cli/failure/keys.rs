@@ -62,12 +62,22 @@ pub(super) fn key(error: &KeyError) -> Failure {
         KeyError::WrongPassphrase => {
             Failure::refused("wrong_passphrase", "").hint("try again; the file was not changed")
         }
+        KeyError::Label { got, .. } if got.starts_with("RSA ") => Failure::usage("key", "").hint(
+            "this is PKCS#1; write it anew: openssl pkcs8 -topk8 -nocrypt -in KEY -out NEW (a private key), openssl rsa -RSAPublicKey_in -in PUB \
+             -pubout -out NEW (a public one)",
+        ),
         KeyError::Label { got, .. } if got == "PUBLIC KEY" => {
             Failure::usage("key", "").hint("this is a public key (.pub); the private one (.key) is wanted")
         }
         KeyError::Label { got, .. } if got.ends_with("PRIVATE KEY") && !got.contains("OPENSSH") => {
             Failure::usage("key", "").hint("this is a private key (.key); the public one (.pub) is wanted")
         }
+        KeyError::LicenseAlgorithm { .. } => Failure::usage("key", "").hint(
+            "licences are signed with RSA (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY) or Ed25519 (bundle \
+             keygen signing)",
+        ),
+        KeyError::RsaSize { .. } | KeyError::RsaExponent => Failure::refused("key", "")
+            .hint("make one: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY"),
         KeyError::Algorithm { .. } | KeyError::Label { .. } | KeyError::NotPem => Failure::usage("key", "")
             .hint("an Ed25519 key in PEM is wanted, as bundle keygen signing makes it"),
         KeyError::SignerAlgorithm { .. } => {
@@ -76,7 +86,7 @@ pub(super) fn key(error: &KeyError) -> Failure {
         KeyError::Encryption { .. } | KeyError::Cost { .. } => Failure::usage("key", "").hint(
             "write it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out NEW",
         ),
-        KeyError::Mismatch | KeyError::Weak => {
+        KeyError::Mismatch | KeyError::Weak | KeyError::RsaNumbers => {
             Failure::refused("key", "").hint("do not use this key; ask where it came from")
         }
         KeyError::TooLong { .. } | KeyError::Malformed { .. } | KeyError::TrailingData => {

@@ -19,6 +19,9 @@ impl From<Error> for Failure {
             Error::Nothing { .. } => {
                 Self::usage("release", "").hint("list at least one image under images:").telling(&error)
             }
+            Error::License { .. } => Self::usage("license", "")
+                .hint("name the public half, PEM, of an RSA (2048 bits or more) or Ed25519 key that licences are signed with")
+                .telling(&error),
             Error::Later(error) => error.into(),
             Error::Whole(_) => Self::refused("lock", "")
                 .hint("two images say different things of the same digest; push one of them again")

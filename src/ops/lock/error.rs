@@ -35,6 +35,16 @@ pub enum Error {
         /// The `release.yaml`.
         file: PathBuf,
     },
+    /// The key that licences are checked with cannot be had.
+    #[error("{file}:{place}: license.public-key: {source}")]
+    License {
+        /// The `release.yaml`.
+        file: String,
+        /// Where the key is named.
+        place: Place,
+        /// What is wrong with it.
+        source: crate::ops::keys::Error,
+    },
     /// The lock there is was made by a later version, which writing would undo.
     #[error(transparent)]
     Later(crate::release::lock::Error),

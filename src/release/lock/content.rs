@@ -1,6 +1,7 @@
 //! What a lock pins beside images: what refers to them, charts, models, files and tools.
 
 use serde::{Deserialize, Serialize};
+use signing::license::LicenseKey;
 
 use super::LockedManifest;
 use crate::digest::{Digest, bare_hex};
@@ -141,4 +142,21 @@ pub struct LockedTool {
     pub sha256: Digest,
     /// Where it is read, as declared: a path relative to the release's folder, or an address.
     pub from: String,
+}
+
+/// What licence an installation needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedLicense {
+    /// Whether installation is refused without one.
+    pub required: bool,
+    /// The key licences are checked with, SPKI PEM.
+    pub public_key: LicenseKey,
+    /// Features a licence must grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Days of grace, when the licence does not say.
+    pub grace_days: u32,
+    /// Days of warning, when the licence does not say.
+    pub warn_days: u32,
 }

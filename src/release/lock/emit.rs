@@ -5,8 +5,8 @@
 use std::fmt::{self, Write};
 
 use super::{
-    FoundImage, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedManifest, LockedModel,
-    LockedReferrer, LockedSbom, LockedTool, ModelFile, Seal,
+    FoundImage, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedLicense, LockedManifest,
+    LockedModel, LockedReferrer, LockedSbom, LockedTool, ModelFile, Seal,
 };
 use crate::digest::Digest;
 
@@ -24,7 +24,7 @@ impl Lock {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         let Self { format, release, name, version, vendor, seal, volume_size, .. } = self;
-        let Self { images, charts, models, files, tools, .. } = self;
+        let Self { images, charts, models, files, tools, license, .. } = self;
         let seal = match seal {
             Seal::Age => "age",
             Seal::None => "none",
@@ -40,7 +40,8 @@ impl Lock {
         section(out, "charts", charts, write_chart)?;
         section(out, "models", models, write_model)?;
         section(out, "files", files, write_file)?;
-        section(out, "tools", tools, write_tool)
+        section(out, "tools", tools, write_tool)?;
+        license.as_ref().map_or(Ok(()), |license| write_license(out, license))
     }
 }
 
@@ -146,6 +147,15 @@ fn write_tool(out: &mut String, tool: &LockedTool) -> fmt::Result {
     writeln!(out, "  - name: {}\n    platform: {}", Text(name), Text(&platform.to_string()))?;
     writeln!(out, "    path: {}\n    size: {size}", Text(path.as_str()))?;
     writeln!(out, "    sha256: \"{}\"\n    from: {}", sha256.hex(), Text(from))
+}
+
+fn write_license(out: &mut String, license: &LockedLicense) -> fmt::Result {
+    let LockedLicense { required, public_key, features, grace_days, warn_days } = license;
+    writeln!(out, "license:\n  required: {required}\n  public-key: {}", Quoted(&public_key.to_pem()))?;
+    if !features.is_empty() {
+        writeln!(out, "  features: [{}]", Texts(features))?;
+    }
+    writeln!(out, "  grace-days: {grace_days}\n  warn-days: {warn_days}")
 }
 
 /// `key` and its value, when there is one.

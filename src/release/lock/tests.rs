@@ -47,6 +47,7 @@ fn lock(images: Vec<LockedImage>) -> Lock {
         models: vec![],
         files: vec![],
         tools: vec![],
+        license: None,
     }
 }
 
@@ -105,6 +106,14 @@ fn everything() -> Lock {
     first.referrers.push(signature(3, about, None));
     let mut lock = lock(vec![first]);
     let manifests = |n| vec![image_manifest(n, vec![blob(8, "x/y"), blob(9, "x/y")])];
+    let key = include_bytes!("../../../tests/vectors/signing/license-public/rsa-2048.pem");
+    lock.license = Some(LockedLicense {
+        required: true,
+        public_key: signing::license::LicenseKey::from_pem(key).unwrap(),
+        features: vec!["airgapped".to_owned(), "on".to_owned()],
+        grace_days: 30,
+        warn_days: 14,
+    });
     lock.charts.push(LockedChart {
         name: "redis".to_owned(),
         version: "1.2.0+b5".to_owned(),
