@@ -5,6 +5,8 @@
 mod cases {
     mod against_registries;
     mod archive;
+    mod charts;
+    mod charts_bad;
     mod cli;
     mod discovery;
     mod example_answers;
@@ -28,6 +30,7 @@ mod cases {
     mod registry;
     mod release;
     mod relocate;
+    mod shelf;
     mod signing;
     mod spine;
     mod stage;

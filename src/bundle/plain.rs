@@ -6,7 +6,7 @@ use crate::oci::Platform;
 use crate::path::{EntryPath, PathError};
 
 /// The tool that is this program.
-const OURSELVES: &str = "bundle";
+pub const OURSELVES: &str = "bundle";
 
 /// Why plain files cannot lie in a delivered folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

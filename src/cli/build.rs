@@ -15,6 +15,7 @@ use crate::ops::build::{self, Grantee, Mode, Report};
 use crate::ops::keys;
 use crate::release::lock::Seal;
 use crate::sources::Online;
+use crate::sys::program;
 
 /// Build a bundle from a lock: writes OUT/NAME-VERSION/, sealed and signed.
 ///
@@ -62,10 +63,14 @@ impl Verb for Build {
             sign_keys: &keys,
             recipients: &recipients,
             volume_size: self.volume_size,
+            program: program::running(),
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
         let report = build::build(&request, Online(client), &observer)?;
         ui.answer(&report, |page| draw(page, &report));
+        for finding in &report.findings {
+            ui.warn(&finding.to_string());
+        }
         if !report.dry_run && report.signers.is_empty() {
             ui.warn("it is not signed, so nobody can load it yet: bundle sign DIR --key KEY");
         }

@@ -25,6 +25,7 @@ use crate::release::{Origin, OriginError};
 use crate::sources::{self, Images, Reach};
 use crate::store;
 use crate::sys::fs;
+use crate::sys::program::Static;
 
 mod fill;
 mod finish;
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub recipients: &'a [Grantee],
     /// Overrides the release's volume size.
     pub volume_size: Option<ByteSize>,
+    /// The running program, when it could run on the operator's machine; carried when the release declares no tool named `bundle`.
+    pub program: Option<Static>,
     /// Whether to do it or only to say what would be done.
     pub mode: Mode,
 }
@@ -109,6 +112,19 @@ pub struct Report {
     pub signers: Vec<KeyId>,
     /// Who can open it.
     pub grants: Vec<String>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// Something a person should know of a bundle that was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// Nothing in it can verify and load it.
+    #[error(
+        "the bundle does not contain the program that loads it: declare it under tools:, with the name bundle, or build with the static program"
+    )]
+    NoProgram,
 }
 
 /// Why nothing was built.
@@ -334,7 +350,17 @@ impl Plan {
             index: None,
             signers: request.sign_keys.iter().map(|key| key.public().id()).collect(),
             grants: request.recipients.iter().map(|grantee| grantee.name.to_string()).collect(),
+            findings: if self.carries_program(request) { Vec::new() } else { vec![Finding::NoProgram] },
         }
+    }
+
+    /// Whether the program will be in the bundle: as a tool of the release, or as it runs.
+    fn carries_program(&self, request: &Request<'_>) -> bool {
+        request.program.is_some() || self.declares_program()
+    }
+
+    fn declares_program(&self) -> bool {
+        self.lock.tools.iter().any(|tool| tool.name == crate::bundle::plain::OURSELVES)
     }
 
     /// The index, sums, grants and texts beside the volumes stay far below this, and files and tools have their sizes.

@@ -17,7 +17,7 @@ use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, media};
-use crate::release::lock::{Graph, Lock, LockedImage, LockedManifest, Of};
+use crate::release::lock::{Graph, Lock, LockedImage, LockedManifest, LockedTool, Of};
 
 /// The payload, laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,17 +160,7 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             version: lock.version.clone(),
         },
         sboms: Vec::new(),
-        tools: lock
-            .tools
-            .iter()
-            .map(|tool| IndexTool {
-                bytes: tool.size,
-                name: tool.name.clone(),
-                path: tool.path.clone(),
-                platform: tool.platform.clone(),
-                sha256: tool.sha256,
-            })
-            .collect(),
+        tools: lock.tools.iter().cloned().map(index_tool).collect(),
         volumes: Vec::new(),
     };
     for graph in lock.graphs() {
@@ -179,6 +169,13 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
         }
     }
     index
+}
+
+/// A tool as the index lists it.
+#[must_use]
+pub fn index_tool(tool: LockedTool) -> IndexTool {
+    let LockedTool { name, platform, path, size, sha256, .. } = tool;
+    IndexTool { bytes: size, name, path, platform, sha256 }
 }
 
 fn list(index: &mut Index, of: &Of<'_>, digest: Digest) {

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod delivered;
 pub mod environment;
 pub mod fs;
+pub mod program;
 pub mod random;
 pub mod state;

@@ -95,6 +95,7 @@ impl World {
             sign_keys: std::slice::from_ref(&self.key),
             recipients: &self.grantees,
             volume_size: None,
+            program: None,
             mode: build::Mode::Write,
         };
         build::build(&request, self.registry(), &observer)

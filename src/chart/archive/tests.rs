@@ -1,3 +1,4 @@
+//! Archives that hold, and every way in which one does not.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;

@@ -1,3 +1,4 @@
+//! `Chart.yaml` as Helm reads it, and the configuration that is made of it.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::ops::sign::{INDEX, SUMS, write_signature};
 use crate::path::EntryPath;
 use crate::plan::payload;
+use crate::release::lock::LockedTool;
 use crate::sources::Reach;
 use crate::sys::fs;
 
@@ -23,9 +24,13 @@ pub(super) fn finish(
     let folder = work.folder();
     sweep(folder)?;
     let base = request.file.parent().unwrap_or(Path::new(""));
-    let plain = super::plain::copy(plan, base, folder, reach)?;
+    let ourselves = super::plain::ourselves(plan, request, reach)?;
+    let tools: Vec<LockedTool> = plan.lock.tools.iter().cloned().chain(ourselves.clone()).collect();
+    let plain = super::plain::copy(plan, &tools, base, folder, reach)?;
     let known = work.known();
     let mut index = payload::index(&plan.lock, plan.lock_digest, &plan.payload, plan.shape.volume_bytes());
+    index.tools.extend(ourselves.map(payload::index_tool));
+    index.tools.sort_by(|one, other| one.path.cmp(&other.path));
     index.volumes = known.written.into_values().collect();
     let text = index.to_text()?;
     let mut files: Vec<(EntryPath, Digest)> =
@@ -33,7 +38,7 @@ pub(super) fn finish(
     // What is signed must be what a reader accepts. Two of an index are not held at the same time.
     drop(index);
     crate::bundle::Index::parse(&text)?;
-    let texts = super::texts::render(plan, request)?;
+    let texts = super::texts::render(plan, request, &tools)?;
     let index = (INDEX, text, fs::PUBLIC);
     for (name, bytes, mode) in std::iter::once(index).chain(texts) {
         let path: EntryPath = name.parse().map_err(|e: crate::path::PathError| {

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, media};
 use crate::release::Release;
-use crate::release::lock::{Graph, Of};
+use crate::release::lock::{Graph, LockedTool, Of};
 use crate::release::sections::{Gpu, Requires};
 use crate::release::template::{Style, Template};
 use crate::sys::fs;
@@ -101,9 +101,13 @@ struct Needs {
     gpu: &'static str,
 }
 
-/// Renders every text: path, bytes and mode.
-pub(super) fn render(plan: &Plan, request: &Request<'_>) -> Result<Vec<(&'static str, Vec<u8>, u32)>, Error> {
-    let about = about(plan, request)?;
+/// Renders every text: path, bytes and mode. `tools` are the programs in the folder.
+pub(super) fn render(
+    plan: &Plan,
+    request: &Request<'_>,
+    tools: &[LockedTool],
+) -> Result<Vec<(&'static str, Vec<u8>, u32)>, Error> {
+    let about = about(plan, request, tools)?;
     let ours =
         TEXTS.iter().filter(|(path, _)| !about.files.iter().any(|file| file.eq_ignore_ascii_case(path)));
     ours.map(|(path, text)| {
@@ -116,7 +120,7 @@ pub(super) fn render(plan: &Plan, request: &Request<'_>) -> Result<Vec<(&'static
     .collect()
 }
 
-fn about(plan: &Plan, request: &Request<'_>) -> Result<About, Error> {
+fn about(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -> Result<About, Error> {
     let lock = &plan.lock;
     let bytes = fs::read_limited(request.file, limits::HAND_WRITTEN_BYTES)?;
     // It was read once before, when it was locked; the lock is of these very bytes.
@@ -145,8 +149,7 @@ fn about(plan: &Plan, request: &Request<'_>) -> Result<About, Error> {
         charts: only(|of| matches!(of, Of::Chart(_))),
         models: only(|of| matches!(of, Of::Model(_))),
         roots: roots.iter().map(|(_, root)| root.clone()).collect(),
-        tools: lock
-            .tools
+        tools: tools
             .iter()
             .map(|tool| Program {
                 name: tool.name.clone(),
