@@ -22,7 +22,7 @@ pub(super) fn text([large, weights, many]: &[&Case; 3], bytes: u64) -> String {
     let rows = large.rows.iter().chain(&weights.rows);
     rows.filter(|row| row.wanted.is_some()).for_each(|row| text += &beside(row));
     text += &format!(
-        "\nRates are GB/s: SHA-256 S / seal A / open B (ChaCha20-Poly1305 in 64 KiB units), each on a buffer in the core's cache. *All cores*: every \
+        "\nRates are GB/s: SHA-256 S / seal A / open B (ChaCha20-Poly1305 in 64 KiB units), each on a buffer in the core's cache, by the libraries that the program uses (sha2, aws-lc-rs): another may seal faster. *All cores*: every \
          core at once, summed; *one core*: one alone. Measured before, between and after the runs of the row, and the best of all counts. *Medium*: \
          for `build`, as many bytes as the bundle has written to the bundle's own file system and synced, with all older dirty data written \
          out first, through the page cache or past it, whichever was faster; for `verify`, the volumes read by all cores and not looked at, after \
