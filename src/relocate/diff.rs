@@ -53,11 +53,11 @@ mod tests {
         let diff = unified(&old, &new, "x");
         assert!(
             diff.starts_with(
-                "--- x\n+++ x, relocated\n@@ -3,7 +3,7 @@\n 2\n 3\n 4\n-5\n-6\n+five\n+six\n 7\n"
+                "--- x\n+++ x, relocated\n@@ -3,8 +3,8 @@\n 2\n 3\n 4\n-5\n-6\n+five\n+six\n 7\n"
             ),
             "{diff}"
         );
-        assert!(diff.contains("@@ -13,7 +13,7 @@\n 12\n 13\n 14\n-15\n-16\n+1five\n+1six\n 17"), "{diff}");
+        assert!(diff.contains("@@ -13,8 +13,8 @@\n 12\n 13\n 14\n-15\n-16\n+1five\n+1six\n 17"), "{diff}");
         assert_eq!(unified(&old, &old, "x"), "");
     }
 }
