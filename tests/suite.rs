@@ -11,6 +11,7 @@ mod cases {
     mod discovery;
     mod example_answers;
     mod example_chart;
+    mod example_release;
     mod example_scripts;
     mod example_texts;
     mod forge;

@@ -72,7 +72,7 @@ fn strings(value: &Value, at: &str, found: &mut Vec<(String, String)>) {
         Value::String(text) => found.push((at.to_owned(), text.clone())),
         Value::Array(list) => list.iter().for_each(|inner| strings(inner, at, found)),
         Value::Object(map) => {
-            map.iter().for_each(|(key, inner)| strings(inner, &format!("{at}.{key}"), found))
+            map.iter().for_each(|(key, inner)| strings(inner, &format!("{at}.{key}"), found));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: from images in a vendor's registry to the same images in a customer's, by the user's own commands.
 //!
-//! Needs nothing but cargo. Both registries run inside this process, on loopback, and end with it; what was made
+//! What is cut is the worked example, `manifests/incidentfox`: its chart, files and documents as they are, with images that stand in and a small
+//! model. Needs nothing but cargo; what setup unpacked travels as tools where it is there. Both registries run inside this process, on loopback, and end with it; what was made
 //! stays in `demo/` to look at, until the next run replaces it.
 
 mod stage;
@@ -8,30 +9,29 @@ mod stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use xtask::example;
 use xtask::images::{self, Key, Named, cosign_tag, signature};
 use xtask::registry::{Config, Server};
 
-use crate::{Outcome, say};
+use crate::{Outcome, cargo, say};
 use stage::Stage;
 
 const RELEASE: &str = "incidentfox-enterprise-1.2.0";
-const TAG: &str = "v1.2.0";
+/// Sections of the release that this version of the program does not carry.
+const NOT_CARRIED: [&str; 2] = ["upgrade", "install"];
 
 pub(crate) fn run() -> Outcome {
     let text = |error: std::io::Error| error.to_string();
     let stage = Stage::set("demo")?;
     let vendor = Server::start(Config::default()).map_err(text)?;
     let customer = Server::start(Config::default()).map_err(text)?;
-    let images = images::sample("incidentfox", TAG).map_err(text)?;
-    for image in &images {
-        image.graph.put(&vendor, &image.repository, &image.tag).map_err(text)?;
-    }
+    let images = example::images(&vendor, &cargo::target_folder()?.join("standin"))?;
     say::line(&format!("vendor's registry:   {} ({} images)", vendor.host(), images.len()));
     say::line(&format!("customer's registry: {} (empty)", customer.host()));
     say::line("$ cd demo");
 
     let signed = sign(&stage, &vendor, &images[0])?;
-    cut(&stage, &vendor.host(), &images)?;
+    cut(&stage, &vendor.host())?;
     deliver(&stage)?;
     load(&stage, &customer, &images)?;
     still_signed(&stage, &customer, (&images[0], &signed))?;
@@ -82,21 +82,20 @@ fn still_signed(stage: &Stage, customer: &Server, (image, signed): (&Named, &ima
 }
 
 /// The release engineer: keys, lock, build, signatures, a grant.
-fn cut(stage: &Stage, host: &str, images: &[Named]) -> Outcome {
+fn cut(stage: &Stage, host: &str) -> Outcome {
     say::heading("The vendor cuts a release");
-    stage.write("vendor/release.yaml", &release_yaml(host, images))?;
-    stage.folder("vendor/weights")?;
-    stage.write("vendor/weights/LICENSE", "Small weights, made for the demo. Do with them as you like.\n")?;
-    stage.write("vendor/weights/config.json", "{\"model_type\": \"demo\"}\n")?;
-    stage.write("vendor/weights/model.safetensors", &weights())?;
+    let with_tools = declare(stage, host)?;
     stage.run("cat vendor/release.yaml")?;
     stage.folder("vendor/keys")?;
     stage.folder("customer/keys")?;
     stage.run("bundle keygen signing --out vendor/keys/ci")?;
     stage.run("bundle keygen signing --out vendor/keys/release-manager")?;
+    stage.run("bundle keygen signing --out vendor/keys/license")?;
     stage.run("bundle keygen recipient --out vendor/keys/escrow")?;
     stage.run("bundle keygen recipient --out customer/keys/acme")?;
-    stage.run("bundle lock -f vendor/release.yaml")?;
+    // Charts are rendered by the Helm that travels along.
+    let helm = if with_tools { " --helm vendor/build/tools/helm" } else { "" };
+    stage.run(&format!("bundle lock -f vendor/release.yaml{helm}"))?;
     stage.run(
         "bundle build -f vendor/release.yaml --out vendor/out --sign-key vendor/keys/ci.key \
          --recipient vendor/keys/escrow.pub",
@@ -105,6 +104,11 @@ fn cut(stage: &Stage, host: &str, images: &[Named]) -> Outcome {
     stage.run(&format!("bundle sign {bundle} --key vendor/keys/release-manager.key"))?;
     stage.run(&format!(
         "bundle grant {bundle} --identity vendor/keys/escrow.key --recipient customer/keys/acme.pub --name acme-corp"
+    ))?;
+    stage.folder(&format!("{bundle}/licenses"))?;
+    stage.run(&format!(
+        "bundle license issue --key vendor/keys/license.key --tiers vendor/tiers.yaml --customer acme-corp --tier enterprise \
+         --expires 2036-01-10 --out {bundle}/licenses/acme-corp.lic"
     ))?;
     stage.run(&format!("bundle inspect {bundle}"))
 }
@@ -115,15 +119,23 @@ fn deliver(stage: &Stage) -> Outcome {
     stage.folder("customer/stick")?;
     stage.run(&format!("cp -r vendor/out/{RELEASE} customer/stick/"))?;
     stage.run("chmod -R a-w customer/stick")?;
+    stage.run(&format!(
+        "ls customer/stick/{RELEASE} customer/stick/{RELEASE}/docs customer/stick/{RELEASE}/scripts"
+    ))?;
     stage.run(
         "bundle trust init --key vendor/keys/ci.pub --key vendor/keys/release-manager.pub --threshold 2 \
          --out customer/trust.json",
     )?;
     stage.run(&format!("bundle verify customer/stick/{RELEASE} --trust customer/trust.json"))?;
-    stage.run(&format!("cat customer/stick/{RELEASE}/notices/demo-weights/LICENSE"))?;
+    stage.run(&format!("cat customer/stick/{RELEASE}/notices/llama-3-70b-instruct/LICENSE"))?;
     stage.run(&format!(
         "bundle verify customer/stick/{RELEASE} --trust customer/trust.json --identity customer/keys/acme.key"
     ))?;
+    stage.run(&format!(
+        "bundle license verify customer/stick/{RELEASE}/licenses/acme-corp.lic --public-key vendor/keys/license.pub \
+         --customer acme-corp --feature airgapped"
+    ))?;
+    stage.run(&format!("head -n 24 customer/stick/{RELEASE}/INSTALLATION_GUIDE.md"))?;
     say::line("\nThe same without our program:");
     stage.run_in(&format!("customer/stick/{RELEASE}"), "sha256sum --check --quiet SHA256SUMS")
 }
@@ -143,12 +155,15 @@ fn load(stage: &Stage, customer: &Server, images: &[Named]) -> Outcome {
             return Err(format!("{}:{} is not what the vendor has", image.repository, image.tag));
         }
     }
-    if customer.manifest("mirror/models/demo-weights", "1.2.0").is_none() {
-        return Err("the model is not there".to_owned());
+    let chart = xtask::tools::helm4().is_ok().then_some("charts/incidentfox-enterprise");
+    for name in chart.into_iter().chain(["models/llama-3-70b-instruct"]) {
+        if customer.manifest(&format!("mirror/{name}"), "1.2.0").is_none() {
+            return Err(format!("{name} is not there"));
+        }
     }
     let first = customer.stats();
     say::line(&format!(
-        "-> {} images and a model are there, each with the vendor's digest; {} bytes of blobs were sent",
+        "-> {} images and what goes with them are there, each with the vendor's digest; {} bytes of blobs were sent",
         images.len(),
         first.blob_received
     ));
@@ -188,32 +203,24 @@ fn first_volume(folder: &Path) -> Result<PathBuf, String> {
     paths.into_iter().next().ok_or_else(|| format!("{} has no volume", folder.display()))
 }
 
-/// What a vendor writes. The images are delivered under their public names, and read from the registry at `host`.
-fn release_yaml(host: &str, images: &[Named]) -> String {
-    let mut text = String::from(
-        "apiVersion: bundle/v1\nkind: Release\nname: incidentfox-enterprise\nversion: 1.2.0\nvendor: IncidentFox\n\
-         platforms: [linux/amd64, linux/arm64]\n\nimages:\n",
-    );
-    for (number, Named { repository, tag, graph }) in images.iter().enumerate() {
-        text.push_str(&format!(
-            "  - ref: docker.io/{repository}:{tag}\n    from: {host}/{repository}:{tag}\n"
-        ));
-        if number == 0 {
-            text.push_str("    verify: {cosign-key: keys/images.pub}\n");
-        }
-        if graph.documents.len() == 1 {
-            text.push_str("    platforms: [linux/amd64]\n");
-        }
+/// The vendor's folder: the worked example, read from the registry at `host`. One image's signature is asked for. Tells whether Helm and
+/// kubectl are there; without them, and without a chart, which Helm renders, there is still something to show.
+fn declare(stage: &Stage, host: &str) -> Result<bool, String> {
+    let mut without = NOT_CARRIED.to_vec();
+    let with_tools = xtask::tools::helm4().and(xtask::tools::kubectl()).is_ok();
+    if !with_tools {
+        say::line("-> without the chart and the tools: `cargo xtask setup` fetches Helm and kubectl");
+        without.extend(["charts", "tools"]);
     }
-    text.push_str("\nmodels:\n  - name: demo-weights\n    from: dir:weights\n    notice: LICENSE\n");
-    text.push_str("\nvolume-size: 4MiB\n");
-    text
-}
-
-/// A `safetensors` file with one tensor of spaces, so that it is text.
-fn weights() -> String {
-    let header = r#"{"w":{"dtype":"U8","shape":[1024],"data_offsets":[0,1024]}}"#;
-    // Eight bytes of length, of which all but the first are zero.
-    let length = char::from(u8::try_from(header.len()).unwrap_or(0));
-    format!("{length}{}{header}{}", "\0".repeat(7), " ".repeat(1024))
+    let folder = stage.path("vendor");
+    example::derive(&folder, host, &without)?;
+    let path = folder.join("release.yaml");
+    let error = |error: std::io::Error| format!("{}: {error}", path.display());
+    let agent = format!("    from: {host}/incidentfox/agent:v1.2.0\n");
+    let text = fs::read_to_string(&path).map_err(error)?;
+    let text = text.replace(&agent, &format!("{agent}    verify: {{cosign-key: keys/images.pub}}\n"));
+    // Several volumes, of a release this small.
+    let text = text.replace("volume-size: 4GiB", "volume-size: 1MiB");
+    fs::write(&path, text).map_err(error)?;
+    Ok(with_tools)
 }

@@ -1,6 +1,6 @@
 //! What Kubernetes accepts, version by version: the API's own schemas, against which rendered manifests are checked.
 //!
-//! They come out of two releases of the PyPI package `kubernetes-validate`, each pinned by SHA-256, so pip is all that fetches them.
+//! They come out of two releases of the package `kubernetes-validate`, each pinned by SHA-256, so pip is all that fetches them.
 //! Its strict schemas also refuse fields that a version does not know, which the API server would drop in silence.
 
 use std::collections::HashMap;
@@ -247,7 +247,8 @@ mod tests {
     fn broken_manifests_are_refused_and_the_place_is_named() {
         let schemas = Schemas::of(34).unwrap();
         assert_eq!(schemas.check(&pod()), Vec::<String>::new());
-        let cases: [(&str, fn(&mut Value), &str); 6] = [
+        type Break = fn(&mut Value);
+        let cases: [(&str, Break, &str); 6] = [
             ("a typo", |pod| pod["spec"]["contaniers"] = json!([]), "Pod.spec: there is no field contaniers"),
             ("a text for a number", |pod| pod["spec"]["priority"] = json!("1"), "Pod.spec.priority: \"1\""),
             (
@@ -256,7 +257,13 @@ mod tests {
                 "name is missing",
             ),
             ("a list for a mapping", |pod| pod["metadata"] = json!([]), "Pod.metadata: [] is not of type"),
-            ("a value of no enum", |pod| pod["spec"]["restartPolicy"] = json!("Maybe"), "Maybe"),
+            (
+                "a list for a quantity",
+                |pod| {
+                    pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!([]);
+                },
+                "limits.memory: [] is 0 of",
+            ),
             ("a version gone", |pod| pod["apiVersion"] = json!("v1beta1"), "there is no v1beta1/Pod"),
         ];
         for (reason, breaks, said) in cases {

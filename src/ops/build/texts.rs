@@ -101,12 +101,11 @@ struct Needs {
     gpu: &'static str,
 }
 
-/// Renders every text: path, bytes and mode. `tools` are the programs in the folder.
-pub(super) fn render(
-    plan: &Plan,
-    request: &Request<'_>,
-    tools: &[LockedTool],
-) -> Result<Vec<(&'static str, Vec<u8>, u32)>, Error> {
+/// A text of the bundle: path, bytes and mode.
+type Text = (&'static str, Vec<u8>, u32);
+
+/// Renders every text. `tools` are the programs in the folder.
+pub(super) fn render(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -> Result<Vec<Text>, Error> {
     let about = about(plan, request, tools)?;
     let ours =
         TEXTS.iter().filter(|(path, _)| !about.files.iter().any(|file| file.eq_ignore_ascii_case(path)));

@@ -100,6 +100,7 @@ pub fn model() -> Vec<(&'static str, Bytes)> {
     weights.extend_from_slice(&values);
     vec![
         ("LICENSE", Bytes::from_static(b"A small model that stands in for a large one. Use it as you like.\n")),
+        ("USE_POLICY.md", Bytes::from_static(b"Be kind to it.\n")),
         ("config.json", Bytes::from_static(b"{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 64, \"hidden_size\": 64}\n")),
         ("model.safetensors", Bytes::from(weights)),
         ("tokenizer.json", Bytes::from_static(b"{\"version\": \"1.0\", \"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}\n")),
