@@ -34,8 +34,7 @@ enum Step {
 
 /// Issue a licence to a customer.
 ///
-/// The key is RSA (RS256), as openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 makes it, or Ed25519 (EdDSA), as bundle keygen
-/// signing makes it.
+/// The key is RSA, in PEM as openssl genpkey -algorithm RSA makes it (signs by RS256), or Ed25519, as bundle keygen signing makes it.
 #[derive(Debug, Args)]
 struct Issue {
     /// The private key licences are signed with.
@@ -64,7 +63,7 @@ struct Issue {
     /// A feature beside the tier's. Repeatable.
     #[arg(long, value_name = "NAME")]
     feature: Vec<String>,
-    /// A note for people, like account_manager=jane@example.com. Repeatable.
+    /// A note for people, like contact=jane@example.com. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     field: Vec<(String, String)>,
     /// The moment it begins; without it, at once.

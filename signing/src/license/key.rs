@@ -221,7 +221,7 @@ pub struct LicenseSigner(Secret);
 
 enum Secret {
     Rsa(Box<(RsaPair, LicenseKey)>),
-    Ed25519(SecretKey),
+    Ed25519(Box<SecretKey>),
 }
 
 impl LicenseSigner {
@@ -242,7 +242,7 @@ impl LicenseSigner {
                 let public = LicenseKey(Public::Rsa(RsaPublic::new(pair.public_key().as_ref())?));
                 Ok(Self(Secret::Rsa(Box::new((pair, public)))))
             }
-            ED25519 => SecretKey::from_pem(text, passphrase).map(|key| Self(Secret::Ed25519(key))),
+            ED25519 => SecretKey::from_pem(text, passphrase).map(|key| Self(Secret::Ed25519(Box::new(key)))),
             other => Err(KeyError::LicenseAlgorithm { algorithm: keys::algorithm_name(other) }),
         }
     }
