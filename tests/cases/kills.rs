@@ -111,6 +111,7 @@ fn kill_builds(stage: &Stage, vendor: &Server, kills: u32, check: &dyn Fn(&Path)
     let mut seed = Seed::of("kills of build");
     let (mut killed, mut worst) = (0, 0);
     while killed < kills {
+        drop(vendor.settled_stats());
         vendor.reset_stats();
         let (mut fetched, mut kept) = (0, 0);
         let out = stage.path("out");
@@ -119,7 +120,8 @@ fn kill_builds(stage: &Stage, vendor: &Server, kills: u32, check: &dyn Fn(&Path)
             if stage.bundle("out").exists() {
                 break;
             }
-            let (now_fetched, now_kept) = (i64::try_from(vendor.stats().blob_sent).unwrap(), on_disk(&out));
+            let (now_fetched, now_kept) =
+                (i64::try_from(vendor.settled_stats().blob_sent).unwrap(), on_disk(&out));
             let lost = (now_fetched - fetched) - (now_kept - kept);
             assert!(lost <= REFETCHED, "kill {killed} lost {lost} bytes that had been fetched");
             worst = worst.max(lost);
@@ -184,6 +186,7 @@ fn a_killed_load_leaves_what_an_undisturbed_one_does() {
     let (mut killed, mut worst) = (0, 0);
     while killed < KILLS {
         customer.wipe();
+        drop(customer.settled_stats());
         customer.reset_stats();
         fs::remove_dir_all(stage.program.state()).unwrap();
         let mut kills = 0;
@@ -191,7 +194,7 @@ fn a_killed_load_leaves_what_an_undisturbed_one_does() {
             kills += 1;
         }
         killed += kills;
-        let again = customer.stats().blob_received - content;
+        let again = customer.settled_stats().blob_received - content;
         assert!(again <= RESENT * u64::from(kills), "{kills} kills had {again} bytes sent again");
         worst = worst.max(again / u64::from(kills.max(1)));
         for image in &images {

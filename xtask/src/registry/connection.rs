@@ -30,15 +30,34 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         };
         // Without it small answers wait for acknowledgements; with an error there it is only slower.
         drop(stream.set_nodelay(true));
-        shared.stats().connections += 1;
-        tokio::spawn(serve(Arc::clone(&shared), stream));
+        tokio::spawn(serve(Open::begin(&shared), stream));
     }
 }
 
-async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+/// A connection, counted for as long as it lives: what it carried is in the statistics when it is gone.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        let mut stats = shared.stats();
+        stats.connections += 1;
+        stats.open += 1;
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut stats = self.0.stats();
+        stats.open = stats.open.saturating_sub(1);
+    }
+}
+
+async fn serve(open: Open, stream: TcpStream) {
+    let shared = &open.0;
     let wire = Arc::new(Wire::default());
     let io = TokioIo::new(WireStream { stream, wire: Arc::clone(&wire) });
-    let service = service_fn(|request| handle(Arc::clone(&shared), request, Arc::clone(&wire)));
+    let service = service_fn(|request| handle(Arc::clone(shared), request, Arc::clone(&wire)));
     // A connection that ends badly is the client's to report.
     drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,9 @@ use super::manifests;
 use super::token::Tokens;
 use super::uploads::Upload;
 use super::{Config, Faults, Stats};
+
+/// How long the connections of a client that is gone may take to end.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// Everything the connections share.
 pub(super) struct Shared {
@@ -122,11 +126,28 @@ impl Server {
         self.shared.stats().clone()
     }
 
+    /// The same once no connection is open any more, so that what a client took before it was killed is all counted.
+    ///
+    /// # Panics
+    /// When a connection is still open after [`SETTLED`].
+    #[must_use]
+    pub fn settled_stats(&self) -> Stats {
+        let begun = Instant::now();
+        loop {
+            let stats = self.stats();
+            if stats.open == 0 {
+                return stats;
+            }
+            assert!(begun.elapsed() < SETTLED, "{} connections stay open", stats.open);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Forgets what was asked so far.
     pub fn reset_stats(&self) {
         let mut stats = self.shared.stats();
-        let under_way = stats.under_way;
-        *stats = Stats { under_way, ..Stats::default() };
+        let (under_way, open) = (stats.under_way, stats.open);
+        *stats = Stats { under_way, open, ..Stats::default() };
     }
 
     /// How it misbehaves.

@@ -41,6 +41,7 @@ pub struct Stats {
     /// Connections accepted.
     pub connections: u64,
     pub(super) under_way: usize,
+    pub(super) open: usize,
 }
 
 impl Stats {
