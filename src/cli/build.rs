@@ -66,7 +66,7 @@ impl Verb for Build {
             program: program::running(),
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
-        let report = build::build(&request, Online(client), &observer)?;
+        let report = build::build(&request, &Online(client), &observer)?;
         ui.answer(&report, |page| draw(page, &report));
         for finding in &report.findings {
             ui.warn(&finding.to_string());

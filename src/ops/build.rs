@@ -248,7 +248,7 @@ const ATTEMPTS: u32 = 3;
 /// Builds a bundle.
 pub fn build(
     request: &Request<'_>,
-    reach: impl Reach,
+    reach: &impl Reach,
     observer: &Arc<dyn Observer>,
 ) -> Result<Report, Error> {
     let plan = Plan::read(request)?;
@@ -267,7 +267,7 @@ pub fn build(
         report.grants = finish::sign_again(&work, request)?;
     } else {
         plan.check_room(request.out, &work)?;
-        let sources = plan.open_sources(request.file, &reach)?;
+        let sources = plan.open_sources(request.file, reach)?;
         let graphs: Vec<_> = plan.lock.graphs().collect();
         let filling =
             fill::Filling { plan: &plan, work: &work, graphs: &graphs, sources: &sources, observer };
@@ -280,7 +280,7 @@ pub fn build(
         observer.event(Event::Advance { bytes: report.resumed_bytes });
         filling.run(ATTEMPTS)?;
         observer.event(Event::End);
-        finish::finish(&plan, &work, request, &reach)?;
+        finish::finish(&plan, &work, request, reach)?;
     }
     let sealed = work.publish(&report.folder)?;
     report.index = Some(sealed);

@@ -98,7 +98,7 @@ impl World {
             program: None,
             mode: build::Mode::Write,
         };
-        build::build(&request, self.registry(), &observer)
+        build::build(&request, &self.registry(), &observer)
     }
 
     pub(crate) fn build(&self, out: &str) -> PathBuf {
