@@ -99,12 +99,12 @@ pub struct EntryFault {
     /// What it is.
     pub of: String,
     /// Why.
-    pub source: sources::Error,
+    pub source: Box<sources::Error>,
 }
 
 impl EntryFault {
     pub(super) fn new(place: Place, of: String, source: sources::Error) -> Self {
-        Self { file: String::new(), place, of, source }
+        Self { file: String::new(), place, of, source: Box::new(source) }
     }
 
     pub(super) fn within(self, file: &str) -> Self {
