@@ -106,7 +106,7 @@ pub enum Error {
     },
     /// A model that cannot be carried.
     #[error(transparent)]
-    Model(#[from] super::ModelError),
+    Model(#[from] Box<super::ModelError>),
     /// A file or tool that cannot be carried.
     #[error(transparent)]
     Plain(#[from] super::PlainError),
@@ -144,6 +144,12 @@ pub enum Error {
     /// A manifest made here would not be text.
     #[error("manifest {0} is not UTF-8 text")]
     Text(Digest),
+}
+
+impl From<super::ModelError> for Error {
+    fn from(error: super::ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
 
 impl From<super::ChartError> for Error {

@@ -339,8 +339,8 @@ pub(super) fn open(
 ) -> Result<Arc<dyn Images>, Error> {
     let LockedModel { name, version, from, .. } = model;
     let files: Vec<File> = model.files.iter().filter_map(of_lock).collect();
-    let origin: ModelOrigin = from.parse().map_err(|error| Error::Model(ModelError::from(error)))?;
-    let place = Place::open(&origin, base, || hubs.get(&origin, reach)).map_err(Error::Model)?;
+    let origin: ModelOrigin = from.parse().map_err(ModelError::from)?;
+    let place = Place::open(&origin, base, || hubs.get(&origin, reach))?;
     let mut sized = Vec::with_capacity(files.len());
     let mut layers = HashMap::new();
     for file in files {

@@ -112,12 +112,14 @@ fn a_hub_clients_cache_is_followed_and_no_other_link() {
 #[test]
 fn what_cannot_be_carried_is_named() {
     type Change = fn(&mut Files);
+    /// What is wrong, how it is made so, what else the release says, the exit code, what is said of it.
+    type Case<'a> = (&'a str, Change, &'a [&'a str], i32, &'a [&'a str]);
     let header = |json: &str| {
         let mut file = (json.len() as u64).to_le_bytes().to_vec();
         file.extend_from_slice(json.as_bytes());
         file
     };
-    let cases: [(&str, Change, &[&str], i32, &[&str]); 15] = [
+    let cases: [Case<'_>; 15] = [
         (
             "a missing shard",
             |f| drop(f.remove("model-00002-of-00002.safetensors")),
