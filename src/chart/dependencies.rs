@@ -161,7 +161,7 @@ mod tests {
         Metadata::parse(text.as_bytes(), "Chart.yaml").unwrap()
     }
 
-    /// Made with `helm dependency update` of Helm 4 and Helm 3 alike.
+    /// A lock of [`CHART`] with this version and digest.
     fn lock(version: &str, digest: &str) -> DependencyLock {
         let text = format!(
             "dependencies:\n- name: db\n  repository: https://charts.example\n  version: {version}\ndigest: {digest}\ngenerated: \"2026-01-02T03:04:05.6Z\"\n"
@@ -185,5 +185,16 @@ mod tests {
         assert_eq!(one(&good, &[("db", "1.2.4")]), "shop: its lock has db 1.2.3, and charts/ holds 1.2.4");
         let said = one(&lock("1.2.3", "sha256:0"), &[("db", "1.2.3")]);
         assert!(said.contains("its digest is sha256:0, theirs is sha256:"), "{said}");
+    }
+
+    /// Chart and lock of `helm dependency update`, Helm 4.1.4.
+    #[test]
+    fn the_digest_is_the_one_that_helm_writes() {
+        let chart = chart(
+            "apiVersion: v2\nname: shop\nversion: 1.0.0\ndependencies:\n- {name: db, version: '>=1.0.0', repository: 'file://../db', alias: store, condition: store.on, tags: [x], import-values: [data, {child: a, parent: b}]}\n",
+        );
+        let lock = "dependencies:\n- name: db\n  repository: file://../db\n  version: 1.2.3\ndigest: sha256:2c98de66f950562faa5443a271db1b3a7ad1d4106c949fa27fa104e5bdfb18f5\n";
+        let lock = DependencyLock::parse(lock.as_bytes(), "Chart.lock").unwrap();
+        assert_eq!(faults("shop", &chart, Some(&lock), &[("db", "1.2.3")]), []);
     }
 }
