@@ -17,6 +17,8 @@
 //! |---|---|---|
 //! | build | `sources`: registries, layouts, archives | `store::writer`: sealed volumes |
 //! | load | `store::volumes` | `registry` |
+//! | serve | `store::proven`, read ahead by `store::ahead` | `registry::server`: whoever asks |
+//! | export | `store::ahead` | `sys::place`: a layout, a docker archive, a plain tree |
 //! | verify | `store::volumes` | nothing: hash and forget, chunk by chunk on all cores |
 //!
 //! # Layers

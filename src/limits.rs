@@ -136,3 +136,9 @@ pub const RENDERED_BYTES: u64 = 64 << 20;
 pub const TOOL_WORDS: usize = 16 << 10;
 /// Seconds another program may say nothing: charts render in one, the largest in ten.
 pub const TOOL_SILENCE_SECONDS: u64 = 300;
+/// Bodies that a server reads at the same time, each with a thread and less than a MiB; more pulls wait their turn.
+pub const SERVE_READERS: usize = 96;
+/// Connections to a server at the same time; more wait in the system's queue. Clusters of a thousand nodes open a few each.
+pub const SERVE_CONNECTIONS: usize = 4096;
+/// log₂ of bcrypt's rounds in a file of passwords: 17 is some ten seconds; `htpasswd -B` writes 5.
+pub const BCRYPT_COST: u32 = 17;

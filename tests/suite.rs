@@ -14,6 +14,7 @@ mod cases {
     mod example_release;
     mod example_scripts;
     mod example_texts;
+    mod exporting;
     mod forge;
     mod grants;
     mod hostile;
@@ -31,6 +32,7 @@ mod cases {
     mod registry;
     mod release;
     mod relocate;
+    mod serving;
     mod shelf;
     mod signing;
     mod spine;

@@ -10,6 +10,7 @@ use super::exit::Exit;
 
 mod build;
 mod chart;
+mod export;
 mod file;
 mod keys;
 mod license;
@@ -18,6 +19,7 @@ mod lock;
 mod model;
 mod registry;
 mod relocate;
+mod serve;
 mod store;
 mod tools;
 

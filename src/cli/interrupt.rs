@@ -1,7 +1,7 @@
 //! Ctrl-C and `kill`: say what state things are in, and go.
 //!
 //! Everything the program writes appears whole or goes on later, so ending at once is right at any moment. A second signal ends it
-//! without a word, should the first one's words not come out.
+//! without a word, should the first one's words not come out. A server is asked to end by itself: the first signal is how it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,9 +13,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::secrets;
 use super::ui::Ui;
+use crate::registry::server::Stop;
 
-/// Watches for signals; `state` is told when one comes.
-pub(super) fn watch(ui: &Arc<Ui>, state: String) {
+/// Watches for signals; when one comes, `stop` is asked, or else `state` is told and the program ends.
+pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Stop>) {
     let armed = Arc::new(AtomicBool::new(false));
     let code = i32::from(Exit::Interrupted.number());
     for signal in [SIGINT, SIGTERM] {
@@ -27,6 +28,11 @@ pub(super) fn watch(ui: &Arc<Ui>, state: String) {
     let ui = Arc::clone(ui);
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
+            if let Some(stop) = stop {
+                ui.say("stopping: requests under way may end; a second signal cuts them");
+                stop.ask();
+                return;
+            }
             secrets::restore_terminal();
             ui.fail(&Failure::interrupted(state));
             leave(code);

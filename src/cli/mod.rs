@@ -12,6 +12,7 @@ mod build;
 mod bundle;
 mod completions;
 mod exit;
+mod export;
 mod failure;
 mod global;
 mod grant;
@@ -27,6 +28,7 @@ mod registry;
 mod relocate;
 mod schema;
 mod secrets;
+mod serve;
 mod sign;
 mod trust;
 mod ui;
@@ -35,6 +37,8 @@ mod verify;
 use exit::Exit;
 use failure::Failure;
 use ui::Ui;
+
+use crate::registry::server::Stop;
 
 /// Releases for places without internet, as one signed, sealed folder.
 ///
@@ -64,6 +68,8 @@ enum Command {
     Load(load::Load),
     Relocate(relocate::Relocate),
     License(license::License),
+    Serve(serve::Serve),
+    Export(export::Export),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -78,6 +84,11 @@ trait Verb {
     /// What state things are in, and how to go on, when it is stopped or fails half-way.
     fn when_stopped(&self) -> String {
         "Nothing was changed.".to_owned()
+    }
+
+    /// How it is asked to end by itself, when ending is what it waits for.
+    fn stop(&self) -> Option<Stop> {
+        None
     }
 }
 
@@ -95,6 +106,8 @@ impl Command {
             Self::Load(verb) => verb,
             Self::Relocate(verb) => verb,
             Self::License(verb) => verb,
+            Self::Serve(verb) => verb,
+            Self::Export(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,
@@ -116,7 +129,7 @@ pub fn run() -> ExitCode {
     };
     let ui = Arc::new(Ui::new(&cli.global));
     let verb = cli.command.verb();
-    interrupt::watch(&ui, verb.when_stopped());
+    interrupt::watch(&ui, verb.when_stopped(), verb.stop());
     let exit = verb.run(&ui).unwrap_or_else(|failure| {
         let exit = failure.exit();
         ui.fail(&failure.or_state(&verb.when_stopped()));

@@ -77,6 +77,11 @@ impl Ui {
         self.voice
     }
 
+    /// Whether programs read along, on stdout or on stderr.
+    pub(super) fn for_programs(&self) -> bool {
+        self.json || self.progress == Progress::Json
+    }
+
     /// Whether someone sits there who can be asked.
     pub(super) fn can_ask() -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -91,7 +91,9 @@ fn valid_path(path: &str) -> bool {
     path.len() <= 255 && path.split('/').all(valid_component)
 }
 
-fn valid_tag(tag: &str) -> bool {
+/// Whether `tag` can be one: at most 128 letters, digits, `.`, `_`, `-`.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     tag.len() <= 128
         && tag.bytes().next().is_some_and(word)
@@ -135,7 +137,7 @@ impl Reference {
         tag: Option<&str>,
         digest: Option<Digest>,
     ) -> Result<Self, ReferenceError> {
-        if let Some(tag) = tag.filter(|tag| !valid_tag(tag)) {
+        if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
             return Err(ReferenceError::Tag(printable(tag)));
         }
         let tag = match (tag, digest) {

@@ -10,19 +10,12 @@ use std::path::{Path, PathBuf};
 use signing::Policy;
 
 use crate::bundle::grant::OpenWith;
-use crate::bundle::index::IndexError;
-use crate::digest::Digest;
-use crate::ops::finding::refused;
-use crate::ops::verify::downgrade;
-use crate::ops::{grant, open, remember};
+use crate::ops::{manifests, remember, unlock};
 use crate::plan::load::{self as plan, GraphError};
 use crate::plan::mapping::{Mapping, MappingError};
 use crate::plan::placing::{self, Placed};
 use crate::progress::Observer;
 use crate::registry::{self, Client};
-use crate::release::lock::Seal;
-use crate::store;
-use crate::store::volumes::Volumes;
 
 mod ask;
 mod blob;
@@ -67,85 +60,52 @@ pub enum Mode {
 /// Why nothing was loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bundle could not be opened.
+    /// The bundle's content cannot be read.
     #[error(transparent)]
-    Open(#[from] open::Error),
-    /// The identity opens no grant.
-    #[error(transparent)]
-    Grant(#[from] grant::Error),
-    /// The bundle is sealed and nothing was given that opens it.
-    #[error("the bundle is sealed and no identity was given")]
-    NoIdentity,
+    Unlock(#[from] unlock::Error),
     /// References cannot be mapped.
     #[error(transparent)]
     Mapping(#[from] MappingError),
-    /// The index has no possible shape.
+    /// The bundle's manifests cannot be read.
     #[error(transparent)]
-    Index(#[from] IndexError),
-    /// A manifest could not be read from the bundle.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// A manifest in the bundle is none.
-    #[error("manifest {digest}: {why}")]
-    Manifest {
-        /// Which.
-        digest: Digest,
-        /// What is wrong with it.
-        why: String,
-    },
+    Manifests(#[from] manifests::Error),
     /// Something in the bundle is not whole.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The registry could not be asked.
     #[error(transparent)]
     Registry(#[from] registry::Error),
-    /// What was loaded here before cannot be read or written.
+    /// What was loaded here cannot be remembered.
     #[error(transparent)]
     Remember(#[from] remember::Error),
 }
 
 /// Loads a bundle through `client`.
 pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> Result<Report, Error> {
-    let opened = open::open(request.folders)?;
-    let (findings, authenticated) = opened.authenticate(request.policy, request.now)?;
+    let Request { folders, policy, with, now, state, allow_downgrade, .. } = *request;
+    let seen = unlock::authenticate(&unlock::Request { folders, policy, with, now, state, allow_downgrade })?;
     let mut report = Report {
         ok: false,
         dry_run: request.mode == Mode::DryRun,
-        release: None,
-        signers: vec![],
-        findings,
+        release: seen.release,
+        signers: seen.signers,
+        findings: seen.findings,
         images: vec![],
         referrers: vec![],
         charts: vec![],
         models: vec![],
         blobs: Counts::default(),
     };
-    let Some(bundle) = authenticated else { return Ok(report) };
+    let Some(bundle) = seen.bundle else { return Ok(report) };
     let index = bundle.index.get();
-    report.release = Some(index.release.clone());
-    report.signers = bundle.index.signers().to_vec();
-    report.findings.extend(downgrade(
-        &index.release,
-        request.policy,
-        (request.state, request.allow_downgrade),
-    )?);
-    report.findings.extend(bundle.contradictions());
-    if refused(&report.findings) {
-        return Ok(report);
-    }
-    let key = match (index.payload.seal, request.with) {
-        (Seal::None, _) => None,
-        (Seal::Age, Some(with)) => Some(grant::release_key(bundle.home(), with, (&bundle.folders, index))?),
-        (Seal::Age, None) => return Err(Error::NoIdentity),
-    };
-    let volumes = Volumes::new(bundle.folders.clone(), index, key)?;
+    let volumes = unlock::volumes(&bundle, with)?;
     let placed = placing::place(index, request.mapping)?;
     client.ping(request.mapping.registry())?;
 
     let there = ask::ask(&placed, request.parallel, client)?;
     let missing: Vec<Placed> =
         placed.iter().zip(&there).filter(|(_, there)| !**there).map(|(placed, _)| placed.clone()).collect();
-    let manifests = if missing.is_empty() { HashMap::new() } else { ask::read_manifests(index, &volumes)? };
+    let manifests = if missing.is_empty() { HashMap::new() } else { manifests::read(index, &volumes)? };
     let plan = plan::plan(index, missing, &manifests)?;
     drop(manifests);
     let outcomes = if request.mode == Mode::DryRun {

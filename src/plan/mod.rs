@@ -1,5 +1,7 @@
 //! Decisions: facts in, plain data out. No disk, no network, no clock, no environment.
 
+pub mod catalog;
+pub mod export;
 pub mod load;
 pub mod mapping;
 pub mod payload;

@@ -24,6 +24,7 @@ mod pull;
 mod push;
 mod request;
 mod retry;
+pub mod server;
 mod session;
 mod small;
 mod token;

@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::digest::Blob;
 
+pub mod ahead;
 mod error;
+pub mod proven;
 pub mod resume;
 pub mod volumes;
 pub mod writer;

@@ -185,8 +185,7 @@ impl Volumes {
                 _ => return false,
             }
         }
-        let signed = self.chunks.get(volume).and_then(|chunks| chunks.get(crate::checked::small(chunk)));
-        signed == Some(&hasher.finish())
+        self.signed_chunk(volume, chunk) == Some(hasher.finish())
     }
 
     /// A unit that does not open; in the second of its chunks when the first is as signed.
@@ -200,11 +199,31 @@ impl Volumes {
         self.damaged(volume, from, to)
     }
 
-    fn damaged(&self, volume: usize, from: u64, to: u64) -> Error {
+    /// Where the payload holds `blob`, from its byte `offset` to its end.
+    pub(super) fn extent(&self, blob: &Blob, offset: u64) -> Result<(u64, u64), Error> {
+        self.offsets
+            .get(&blob.digest)
+            .filter(|place| place.size == blob.size && offset <= blob.size)
+            .map(|place| (place.offset + offset, place.offset + place.size))
+            .ok_or_else(|| Error::Missing { place: "the bundle".into(), digest: blob.digest })
+    }
+
+    /// The signed hash of a chunk.
+    pub(super) fn signed_chunk(&self, volume: usize, chunk: u64) -> Option<Digest> {
+        self.chunks.get(volume)?.get(crate::checked::small(chunk)).copied()
+    }
+
+    pub(super) fn damaged(&self, volume: usize, from: u64, to: u64) -> Error {
         Error::Damaged { volume: self.name(volume).to_owned(), chunk: from / limits::CHUNK_BYTES, from, to }
     }
 
-    fn read_fault(&self, volume: usize, path: &Path, range: (u64, u64), source: std::io::Error) -> Error {
+    pub(super) fn read_fault(
+        &self,
+        volume: usize,
+        path: &Path,
+        range: (u64, u64),
+        source: std::io::Error,
+    ) -> Error {
         if source.kind() == std::io::ErrorKind::UnexpectedEof {
             return Error::Truncated {
                 volume: self.name(volume).to_owned(),
@@ -241,6 +260,15 @@ pub struct Stretch {
 impl Volumes {
     /// The stretches that hold payload bytes `from..to`, in order, each of a few units.
     pub fn stretches(&self, from: u64, to: u64) -> impl Iterator<Item = Stretch> + '_ {
+        self.stretches_of(UNITS as u64, (from, to))
+    }
+
+    /// The same, each of at most `most` (> 0) units.
+    pub(super) fn stretches_of(
+        &self,
+        most: u64,
+        (from, to): (u64, u64),
+    ) -> impl Iterator<Item = Stretch> + '_ {
         let shape = &self.shape;
         let end = to.min(shape.payload());
         let mut at = from;
@@ -252,7 +280,7 @@ impl Volumes {
             let unit = place.offset / PLAIN as u64;
             let skip = place.offset % PLAIN as u64;
             let all = shape.units(place.volume);
-            let units = (skip + (end - at)).div_ceil(PLAIN as u64).min(UNITS as u64).min(all - unit);
+            let units = (skip + (end - at)).div_ceil(PLAIN as u64).min(most).min(all - unit);
             let held: u64 = (unit..unit + units).map(|u| shape.unit_plain(place.volume, u) as u64).sum();
             let plain = (held - skip).min(end - at);
             let payload = at;
@@ -346,12 +374,8 @@ pub fn open_volume(folders: &[PathBuf], name: &EntryPath) -> Result<(File, PathB
 
 impl Source for Volumes {
     fn open<'a>(&'a self, blob: &Blob, offset: u64) -> Result<Box<dyn Pieces + 'a>, Error> {
-        let place = self
-            .offsets
-            .get(&blob.digest)
-            .filter(|place| place.size == blob.size && offset <= blob.size)
-            .ok_or_else(|| Error::Missing { place: "the bundle".into(), digest: blob.digest })?;
-        Ok(Box::new(self.payload(place.offset + offset, place.offset + blob.size)))
+        let (from, to) = self.extent(blob, offset)?;
+        Ok(Box::new(self.payload(from, to)))
     }
 }
 

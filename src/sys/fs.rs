@@ -52,6 +52,12 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// Being written by another program.
+    #[error("{path}: another program is writing it", path = path.display())]
+    Busy {
+        /// Which.
+        path: PathBuf,
+    },
     /// A private key that others may read.
     #[error("{path}: a private key that others may read (mode {mode:04o})", path = path.display())]
     Exposed {
@@ -166,22 +172,9 @@ impl Draft {
     /// Puts it in its place; an error when something is there.
     pub fn create(mut self) -> Result<(), Error> {
         self.sync()?;
-        match renameat_with(CWD, &self.temporary, CWD, &self.target, RenameFlags::NOREPLACE) {
-            Ok(()) => self.placed = true,
-            // Filesystems that cannot rename so (NFS, some FUSE) can link, which does not replace either; Drop takes the first name away.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                std::fs::hard_link(&self.temporary, &self.target).map_err(|source| self.refused(source))?;
-            }
-            Err(errno) => return Err(self.refused(errno.into())),
-        }
+        publish_new(&self.temporary, &self.target)?;
+        self.placed = true;
         self.sync_folder()
-    }
-
-    fn refused(&self, source: io::Error) -> Error {
-        if source.kind() == io::ErrorKind::AlreadyExists {
-            return Error::Exists { path: self.target.clone() };
-        }
-        Error::io(&self.target, source)
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -191,6 +184,23 @@ impl Draft {
     /// Makes the new name itself durable.
     fn sync_folder(&self) -> Result<(), Error> {
         sync_folder_of(&self.target)
+    }
+}
+
+/// Gives a finished file its name; an error when something of that name is there.
+pub(super) fn publish_new(from: &Path, to: &Path) -> Result<(), Error> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists { path: to.to_owned() },
+        _ => Error::io(to, source),
+    };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // Filesystems that cannot rename so (NFS, some FUSE) can link, which does not replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            std::fs::hard_link(from, to).map_err(refused)?;
+            std::fs::remove_file(from).map_err(|source| Error::io(from, source))
+        }
+        Err(errno) => Err(refused(errno.into())),
     }
 }
 

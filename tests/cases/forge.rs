@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use age::secrecy::ExposeSecret as _;
 use bundle::bundle::grant::{self, Identities, Identity, OpenWith, Recipient, SealTo};
-use bundle::bundle::index::{Index, IndexBlob, IndexImage, Kind, Payload, Release, Volume, volume_name};
+use bundle::bundle::index::{
+    Index, IndexBlob, IndexChart, IndexImage, IndexModel, IndexReferrer, Kind, Payload, Release, Volume,
+    volume_name,
+};
 use bundle::bundle::seal::{PLAIN, ReleaseKey, VolumeKey};
 use bundle::bundle::sums::Sums;
 use bundle::bundle::tar;
@@ -43,6 +46,9 @@ pub(crate) struct Forgery {
     pub(crate) version: &'static str,
     pub(crate) pieces: Vec<Piece>,
     pub(crate) images: Vec<(String, Digest)>,
+    pub(crate) charts: Vec<IndexChart>,
+    pub(crate) models: Vec<IndexModel>,
+    pub(crate) referrers: Vec<IndexReferrer>,
     pub(crate) volume_bytes: u64,
     /// A volume that is sealed under a key that nobody was granted.
     pub(crate) foreign: Option<usize>,
@@ -76,6 +82,9 @@ impl Forgery {
             version: "1.2.0",
             pieces: vec![],
             images: vec![],
+            charts: vec![],
+            models: vec![],
+            referrers: vec![],
             volume_bytes,
             foreign: None,
             edit: |text| text,
@@ -181,7 +190,7 @@ impl Forgery {
         }
         let index = Index {
             blobs,
-            charts: vec![],
+            charts: self.charts.clone(),
             files: vec![],
             format: 1,
             images: self
@@ -198,7 +207,7 @@ impl Forgery {
             kind: Kind::Full,
             license: None,
             lock: Digest::of(b""),
-            models: vec![],
+            models: self.models.clone(),
             payload: Payload {
                 bytes: payload.len() as u64,
                 chunk_bytes: CHUNK_BYTES,
@@ -206,7 +215,7 @@ impl Forgery {
                 volume_bytes: self.volume_bytes,
             },
             reader: "0.1.0".parse().unwrap(),
-            referrers: vec![],
+            referrers: self.referrers.clone(),
             release: self.release(),
             sboms: vec![],
             tools: vec![],

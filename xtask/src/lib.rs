@@ -3,6 +3,7 @@
 //! Knows nothing of the product: it must stay a stranger to what it tests.
 
 pub mod example;
+pub mod conformance;
 pub mod hub;
 pub mod images;
 pub mod kubernetes;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 21] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -25,6 +25,9 @@ const NEEDED: [(&str, &str); 18] = [
     ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("shellcheck", "shellcheck"),
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("podman", "podman"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators.
@@ -39,6 +42,7 @@ pub(crate) fn run() -> Outcome {
     xtask::tools::install(&|line| say::line(line))?;
     xtask::minilm::install(&|line| say::line(line))?;
     xtask::kubernetes::install(&|line| say::line(line))?;
+    xtask::conformance::install(&|line| say::line(line))?;
     say::line("setup: every program the tests run is here");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Why a bundle could not be opened, checked or loaded at all. What a check saw is in its report, not here.
 
 use super::build::in_folder;
-use super::{Failure, registry, store};
+use super::{Failure, registry};
 use crate::bundle::index::IndexError;
 use crate::ops::{load, open, remember, verify};
 use crate::plan::mapping::MappingError;
@@ -22,7 +22,7 @@ impl From<open::Error> for Failure {
     }
 }
 
-fn index(error: &IndexError, otherwise: &str) -> Failure {
+pub(super) fn index(error: &IndexError, otherwise: &str) -> Failure {
     match error {
         IndexError::Newer { .. } => Failure::refused("format", "")
             .hint("use the program in the bundle's own folder, once sha256sum -c and the signature hold"),
@@ -78,19 +78,12 @@ impl From<load::Error> for Failure {
         const SIGNED_SO: &str =
             "bundle verify --identity names all that is wrong; send its report to the vendor";
         let failure = match error {
-            load::Error::Open(error) => return error.into(),
-            load::Error::Grant(error) => return error.into(),
+            load::Error::Unlock(error) => return error.into(),
             load::Error::Mapping(error) => return error.into(),
             load::Error::Remember(error) => return error.into(),
-            load::Error::NoIdentity => Self::usage("sealed", "").hint(
-                "give the identity it was granted to, --identity FILE, or --passphrase for such a grant",
-            ),
-            load::Error::Index(ref source) => index(source, SIGNED_SO),
-            load::Error::Store(ref source) => store::of(source),
+            load::Error::Manifests(error) => return error.into(),
             load::Error::Registry(ref source) => registry::of(source),
-            load::Error::Manifest { .. } | load::Error::Graph(_) => {
-                Self::refused("manifest", "").hint(SIGNED_SO)
-            }
+            load::Error::Graph(_) => Self::refused("manifest", "").hint(SIGNED_SO),
         };
         failure.telling(&error)
     }

@@ -1,19 +1,15 @@
-//! What there is before anything is sent: in the registry, and in the bundle's manifests.
+//! What there is before anything is sent.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::Error;
-use crate::bundle::index::Index;
 use crate::digest::Digest;
-use crate::oci::{Manifest, Pointer, Repository, media};
-use crate::ops::transfer::{self, Checked};
-use crate::plan::load::Known;
+use crate::oci::{Pointer, Repository};
+use crate::ops::transfer;
 use crate::plan::placing::Placed;
-use crate::progress::Silent;
 use crate::registry::{self, Client};
-use crate::store::volumes::Volumes;
 
 /// For each thing, whether the registry holds it under its name with the very digest, and all that refers to it.
 pub(super) fn ask(placed: &[Placed], parallel: usize, client: &Client) -> Result<Vec<bool>, Error> {
@@ -69,26 +65,4 @@ fn holds(
     client: &Client,
 ) -> Result<bool, registry::Error> {
     Ok(client.head_manifest(repository, pointer)?.is_some_and(|head| head.digest == Some(wanted)))
-}
-
-/// Every manifest of the bundle, read, checked and parsed.
-pub(super) fn read_manifests(index: &Index, volumes: &Volumes) -> Result<HashMap<Digest, Known>, Error> {
-    let mut manifests = HashMap::new();
-    let roots: HashSet<Digest> = index.roots().map(|root| root.digest).collect();
-    for blob in &index.blobs {
-        let media_type = &blob.media_type;
-        if !media::is_manifest(media_type) && !media::is_index(media_type) && !roots.contains(&blob.digest) {
-            continue;
-        }
-        let fault = |why: String| Error::Manifest { digest: blob.digest, why };
-        if blob.size > crate::limits::MANIFEST_BYTES {
-            return Err(fault(format!("{} bytes are more than a manifest has", blob.size)));
-        }
-        let place = volumes.whereabouts(&blob.digest);
-        let bytes = transfer::read_whole(&Checked::new(volumes, &place, &Silent), &blob.blob())?;
-        let (manifest, media_type) =
-            Manifest::parse(&bytes, Some(media_type)).map_err(|e| fault(e.to_string()))?;
-        manifests.insert(blob.digest, Known::new(media_type, manifest));
-    }
-    Ok(manifests)
 }

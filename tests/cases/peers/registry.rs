@@ -183,7 +183,7 @@ fn request(line: &str) -> Option<String> {
 }
 
 /// A CA of its own, and a certificate of this machine under it.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
     let openssl = |arguments: &str| {
         tool(Command::new("openssl").args(arguments.split(' ')).current_dir(folder));

@@ -1,0 +1,174 @@
+//! `bundle serve`: the bundle as a read-only registry, straight from the sealed volumes.
+//!
+//! Reads the signatures and the index, and then answers; of the payload nothing is read before it is asked for. A whole blob goes out
+//! through [`Checked`]: its last piece when its digest holds. A part of one goes out through [`Proven`]: nothing of a chunk before the
+//! chunk's signed hash holds.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use serde::Serialize;
+use signing::KeyId;
+
+use crate::bundle::index::Release;
+use crate::digest::Blob;
+use crate::ops::finding::Finding;
+use crate::ops::transfer::Checked;
+use crate::ops::unlock::{self, Seen};
+use crate::plan::catalog::Catalog;
+use crate::plan::mapping::{Mapping, MappingError};
+use crate::progress::Silent;
+use crate::registry::server::{self, Journal, Library, Options, Server, Sink, Stop};
+use crate::store::ahead::Ahead;
+use crate::store::proven::Proven;
+use crate::store::{self, Pieces, Source as _};
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// The bundle, and who may open it.
+    pub bundle: unlock::Request<'a>,
+    /// What each reference is called; its registry does not matter.
+    pub mapping: &'a Mapping,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Files of certificate and key, for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// File of those who may in, where not everyone may.
+    pub htpasswd: Option<PathBuf>,
+}
+
+/// What is served, or why it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether it is served.
+    pub ok: bool,
+    /// What; `None` when the signatures do not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// Whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// Everything seen; when one of them refuses, nothing is served.
+    pub findings: Vec<Finding>,
+    /// Where it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Whether it asks for passwords.
+    pub passwords: bool,
+    /// How many repositories it has.
+    pub repositories: usize,
+    /// How many tags.
+    pub tags: usize,
+    /// The registries that the vendor's names are in, which containerd can be told to find here.
+    pub vendors: Vec<String>,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bundle's content cannot be read.
+    #[error(transparent)]
+    Unlock(#[from] unlock::Error),
+    /// References cannot be mapped.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// Certificate, key or passwords cannot be used.
+    #[error(transparent)]
+    Setup(#[from] server::SetupError),
+    /// There is nowhere to listen.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+}
+
+/// The report before anything is served.
+fn report(request: &Request<'_>, seen: &Seen) -> Report {
+    Report {
+        ok: false,
+        release: seen.release.clone(),
+        signers: seen.signers.clone(),
+        findings: seen.findings.clone(),
+        address: None,
+        tls: request.tls.is_some(),
+        passwords: request.htpasswd.is_some(),
+        repositories: 0,
+        tags: 0,
+        vendors: vec![],
+    }
+}
+
+fn stocked(report: &mut Report, catalog: &Catalog) {
+    (report.repositories, report.tags) = catalog.counts();
+    report.vendors = catalog.vendors().into_iter().map(str::to_owned).collect();
+    report.ok = true;
+}
+
+/// What would be served, without listening or a key.
+pub fn look(request: &Request<'_>) -> Result<Report, Error> {
+    let seen = unlock::authenticate(&request.bundle)?;
+    let mut report = report(request, &seen);
+    if let Some(index) = seen.index() {
+        stocked(&mut report, &Catalog::new(index, request.mapping)?);
+    }
+    Ok(report)
+}
+
+/// Serves a bundle until `stop` is asked. `begun` is told what is served once it is, or why it is not; gives that, and how many
+/// connections were cut at the end.
+pub fn serve(
+    request: &Request<'_>,
+    journal: Arc<dyn Journal>,
+    stop: &Stop,
+    begun: &dyn Fn(&Report),
+) -> Result<(Report, usize), Error> {
+    let seen = unlock::authenticate(&request.bundle)?;
+    let mut report = report(request, &seen);
+    let Some(bundle) = &seen.bundle else {
+        begun(&report);
+        return Ok((report, 0));
+    };
+    let catalog = Catalog::new(bundle.index.get(), request.mapping)?;
+    // What cannot be listened with is found out before a passphrase is worked on.
+    let options = Options::read(request.listen, request.tls.clone(), request.htpasswd.clone())?;
+    let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);
+    let threads = available_parallelism().map_or(2, usize::from);
+    stocked(&mut report, &catalog);
+    let content = Content { catalog, proven: Proven::new(Ahead::new(volumes, threads)) };
+    let server = Server::bind(options, Arc::new(content), journal)?;
+    report.address = Some(server.address());
+    begun(&report);
+    let cut = server.run(stop);
+    Ok((report, cut))
+}
+
+/// A bundle as the server reads it.
+struct Content {
+    catalog: Catalog,
+    proven: Proven,
+}
+
+impl Library for Content {
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn read(&self, blob: &Blob, range: Option<(u64, u64)>, out: &mut Sink<'_>) -> Result<(), store::Error> {
+        match range {
+            Some(range) => hand_out(&mut self.proven.part(blob, range)?, out),
+            None => {
+                let place = self.proven.volumes().whereabouts(&blob.digest);
+                let checked = Checked::new(&self.proven, &place, &Silent);
+                hand_out(&mut *checked.open(blob, 0)?, out)
+            }
+        }
+    }
+}
+
+fn hand_out(pieces: &mut dyn Pieces, out: &mut Sink<'_>) -> Result<(), store::Error> {
+    while let Some(piece) = pieces.next()? {
+        out(piece)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,582 @@
+//! What an export writes, decided before it begins.
+//!
+//! Facts: the index, the manifests, what is asked for. Out comes every file with where its bytes come from, and what the chosen form
+//! has no place for, by name: nothing is left out in silence.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::bundle::index::{Index, IndexReferrer};
+use crate::bundle::tar;
+use crate::digest::{Blob, Digest};
+use crate::oci::reference::ReferenceError;
+use crate::oci::{Descriptor, LocalName, Manifest, Platform, Reference, media};
+use crate::path::EntryPath;
+use crate::plan::load::{GraphError, Known, walk};
+use crate::plan::payload::blob_name;
+use crate::plan::placing::Kind;
+
+/// The form that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An OCI image layout: everything, byte for byte.
+    Layout,
+    /// One tar that `docker load` and `podman load` take: images, each for one platform.
+    DockerArchive,
+    /// The plain tree: such a tar for each image, chart archives, models and files as they were.
+    Tree,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The form.
+    pub form: Form,
+    /// Names of images, charts or models; empty for all.
+    pub names: &'a [String],
+    /// The one platform that is wanted of each image.
+    pub platform: Option<&'a Platform>,
+}
+
+/// What an export writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExportPlan {
+    /// Every file, with its path in the folder; for one archive, that alone.
+    pub files: Vec<(EntryPath, Content)>,
+    /// What is written, by name.
+    pub written: Vec<Written>,
+    /// What is not, and why, each in one line.
+    pub left_out: Vec<String>,
+}
+
+/// One thing that is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// What it is.
+    pub kind: Kind,
+    /// As the bundle names it.
+    pub name: String,
+    /// The manifest that is written: the bundle's root, or the one for the platform.
+    pub digest: Digest,
+    /// Where, when the form gives it a file or folder of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// The bytes of one file, or of a folder of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// These.
+    Bytes(Vec<u8>),
+    /// A blob of the payload.
+    Blob(Blob),
+    /// A tar for `docker load`.
+    Archive(Archive),
+    /// The files inside a layer, below the path.
+    Unpacked(Blob),
+    /// A plain file of the delivered folder, of so many bytes and with this hash.
+    Delivered(Blob),
+}
+
+/// A tar for `docker load` (moby, image/tarexport).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Its `manifest.json`.
+    pub manifest: Vec<u8>,
+    /// Configurations and layers, each once.
+    pub blobs: Vec<Blob>,
+    /// Layers that are written unpacked, each with its size then, which is 0 until it was measured: Docker takes Zstandard only since its
+    /// version 23.
+    pub unpacked: Vec<(Blob, u64)>,
+}
+
+/// The name of a layer that is written unpacked; its digest is that of the packed one.
+#[must_use]
+pub fn layer_name(digest: &Digest) -> String {
+    format!("layers/{}.tar", digest.hex())
+}
+
+/// Why there is no such export.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// A name that is not in the bundle.
+    #[error("the bundle has no {name}; it has {}", has.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        has: Vec<String>,
+    },
+    /// A platform that an image is not made for.
+    #[error("{image} is not for {wanted}; it is for {}", join(has))]
+    NoPlatform {
+        /// Which image.
+        image: String,
+        /// What was asked for.
+        wanted: Platform,
+        /// What it is for.
+        has: Vec<Platform>,
+    },
+    /// One platform is taken, and an image has several.
+    #[error("{image} is for {}, and docker load takes one", join(has))]
+    Several {
+        /// Which image.
+        image: String,
+        /// What it is for.
+        has: Vec<Platform>,
+    },
+    /// Something that the form cannot hold was asked for by name, or an image whose layers are no file systems.
+    #[error("{name} cannot be written so: {why}")]
+    Unfit {
+        /// Which.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Nothing is left to write.
+    #[error("the bundle has no image, and nothing else goes into a docker archive")]
+    Nothing,
+    /// An image of the bundle is not whole.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A name breaks the grammar.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+}
+
+fn join(platforms: &[Platform]) -> String {
+    platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// An image, chart or model of the bundle.
+struct Item<'a> {
+    kind: Kind,
+    name: String,
+    root: Digest,
+    reference: Option<&'a Reference>,
+    platforms: &'a [Platform],
+    short: String,
+}
+
+struct Planner<'a> {
+    index: &'a Index,
+    manifests: &'a HashMap<Digest, Known>,
+    sizes: HashMap<Digest, u64>,
+    types: HashMap<Digest, &'a str>,
+    wanted: Wanted<'a>,
+    plan: ExportPlan,
+}
+
+/// Plans an export of `index`.
+pub fn plan(
+    index: &Index,
+    manifests: &HashMap<Digest, Known>,
+    wanted: Wanted<'_>,
+) -> Result<ExportPlan, ExportError> {
+    let sizes = index.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let types = index.blobs.iter().map(|blob| (blob.digest, blob.media_type.as_str())).collect();
+    let mut planner = Planner { index, manifests, sizes, types, wanted, plan: ExportPlan::default() };
+    let items = choose(items(index)?, wanted.names)?;
+    match wanted.form {
+        Form::Layout => planner.layout(&items)?,
+        Form::DockerArchive => planner.archive(&items)?,
+        Form::Tree => planner.tree(&items)?,
+    }
+    Ok(planner.plan)
+}
+
+/// Everything in the bundle.
+fn items(index: &Index) -> Result<Vec<Item<'_>>, ExportError> {
+    let local = |kind, name: LocalName, root, short| Item {
+        kind,
+        name: name.to_string(),
+        root,
+        reference: None,
+        platforms: &[],
+        short,
+    };
+    let mut items: Vec<Item<'_>> = index
+        .images
+        .iter()
+        .map(|image| Item {
+            kind: Kind::Image,
+            name: image.reference.to_string(),
+            root: image.digest,
+            reference: Some(&image.reference),
+            platforms: &image.platforms,
+            short: String::new(),
+        })
+        .collect();
+    for chart in &index.charts {
+        let short = format!("{}-{}", chart.name, chart.version);
+        items.push(local(Kind::Chart, chart.local_name()?, chart.digest, short));
+    }
+    for model in &index.models {
+        items.push(local(Kind::Model, model.local_name()?, model.digest, model.name.clone()));
+    }
+    Ok(items)
+}
+
+/// Those of `items` that `names` name; all when there are none.
+fn choose<'a>(items: Vec<Item<'a>>, names: &[String]) -> Result<Vec<Item<'a>>, ExportError> {
+    let is = |item: &Item<'_>, name: &str| {
+        item.name == name
+            || item.reference.is_some_and(|own| name.parse::<Reference>().is_ok_and(|named| *own == named))
+    };
+    if let Some(name) = names.iter().find(|name| !items.iter().any(|item| is(item, name))) {
+        let name = crate::text::printable(name, 200);
+        return Err(ExportError::Unknown { name, has: items.into_iter().map(|item| item.name).collect() });
+    }
+    let chosen = |item: &Item<'_>| names.is_empty() || names.iter().any(|name| is(item, name));
+    Ok(items.into_iter().filter(chosen).collect())
+}
+
+impl Planner<'_> {
+    fn known(&self, digest: Digest) -> Result<&Known, ExportError> {
+        Ok(self.manifests.get(&digest).ok_or(GraphError::NoManifest(digest))?)
+    }
+
+    fn size(&self, parent: Digest, child: Digest) -> Result<Blob, ExportError> {
+        let size = *self.sizes.get(&child).ok_or(GraphError::Dangling { parent, child })?;
+        Ok(Blob { digest: child, size })
+    }
+
+    /// Configuration and layers of an image manifest, in order; `None` for an index.
+    fn parts(&self, digest: Digest) -> Result<Option<(Blob, Vec<Blob>)>, ExportError> {
+        let known = self.known(digest)?;
+        let parts = known.pointers.split_first().filter(|_| !known.index);
+        Ok(parts.map(|(config, layers)| (*config, layers.to_vec())))
+    }
+
+    /// What a blob is, as the index lists it.
+    fn kind(&self, blob: &Blob) -> &str {
+        self.types.get(&blob.digest).copied().unwrap_or_default()
+    }
+
+    fn put(&mut self, path: &str, content: Content) -> Result<(), ExportError> {
+        let path: EntryPath = path.parse().map_err(|_| ExportError::Unfit {
+            name: path.to_owned(),
+            why: "it is no name of a file".into(),
+        })?;
+        self.plan.files.push((path, content));
+        Ok(())
+    }
+
+    /// The images of an item, each with what it runs on where that is known.
+    fn images(&self, item: &Item<'_>) -> Result<Vec<(Option<Platform>, Digest)>, ExportError> {
+        let mut found = Vec::new();
+        let mut waiting = vec![(item.root, None::<Platform>, 0)];
+        while let Some((digest, platform, depth)) = waiting.pop() {
+            let known = self.known(digest)?;
+            if !known.index {
+                let alone = || item.platforms.first().filter(|_| digest == item.root).cloned();
+                found.push((platform.or_else(alone), digest));
+                continue;
+            }
+            if depth >= crate::limits::GRAPH_DEPTH {
+                return Err(GraphError::Depth(digest).into());
+            }
+            if let Some(Manifest::Index { manifests, .. }) = known.whole.as_deref() {
+                // Attestations name no platform that is one.
+                let child = |child: &Descriptor| {
+                    let platform = child.platform.as_ref()?.platform()?;
+                    Some((child.digest, Some(platform), depth + 1))
+                };
+                waiting.extend(manifests.iter().rev().filter_map(child));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The images of an item for the platform that is asked for; all when none is.
+    fn for_platform(&self, item: &Item<'_>) -> Result<Vec<(Option<Platform>, Digest)>, ExportError> {
+        let mut images = self.images(item)?;
+        // Charts run nowhere, and a model is the same everywhere.
+        if let Some(wanted) = self.wanted.platform.filter(|_| item.kind == Kind::Image) {
+            let has: Vec<Platform> = images.iter().filter_map(|(platform, _)| platform.clone()).collect();
+            images.retain(|(platform, _)| platform.as_ref().is_some_and(|p| p.satisfies(wanted)));
+            images.truncate(1);
+            if images.is_empty() {
+                let wanted = wanted.clone();
+                return Err(ExportError::NoPlatform { image: item.name.clone(), wanted, has });
+            }
+        }
+        Ok(images)
+    }
+
+    fn layout(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
+        let mut roots = Vec::new();
+        let mut entries = Vec::new();
+        let mut within = HashSet::new();
+        for item in items {
+            let narrowed = self.wanted.platform.is_some() && item.kind == Kind::Image;
+            let root = match self.for_platform(item)?.first() {
+                Some((_, digest)) if narrowed => *digest,
+                _ => item.root,
+            };
+            roots.push(root);
+            let mut entry = self.descriptor(root)?;
+            entry["annotations"]["org.opencontainers.image.ref.name"] = json!(item.name);
+            if item.kind != Kind::Chart {
+                entry["annotations"]["io.containerd.image.name"] = json!(item.name);
+            }
+            entries.push(entry);
+            within.extend(walk(root, self.manifests, &self.sizes)?.0);
+            self.plan.written.push(Written {
+                kind: item.kind,
+                name: item.name.clone(),
+                digest: root,
+                file: None,
+            });
+        }
+        for referrer in self.referrers(items) {
+            if !within.contains(&referrer.subject) {
+                self.plan.left_out.push(format!(
+                    "{referrer}: it is about {}, which is not for the platform that was chosen",
+                    referrer.subject
+                ));
+                continue;
+            }
+            within.insert(referrer.digest);
+            roots.push(referrer.digest);
+            let mut entry = self.descriptor(referrer.digest)?;
+            if let Some(kind) = &referrer.artifact_type {
+                entry["artifactType"] = json!(kind);
+            }
+            if let Some(tag) = &referrer.tag {
+                let name = format!("{}:{tag}", referrer.image.repository());
+                entry["annotations"]["org.opencontainers.image.ref.name"] = json!(name);
+            }
+            entries.push(entry);
+        }
+        let mut blobs = BTreeMap::new();
+        for root in roots {
+            let (manifests, others) = walk(root, self.manifests, &self.sizes)?;
+            for digest in manifests {
+                blobs.insert(digest, self.size(root, digest)?);
+            }
+            blobs.extend(others.into_iter().map(|blob| (blob.digest, blob)));
+        }
+        let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries});
+        self.put("oci-layout", Content::Bytes(b"{\"imageLayoutVersion\":\"1.0.0\"}".to_vec()))?;
+        self.put("index.json", Content::Bytes(index.to_string().into_bytes()))?;
+        for blob in blobs.into_values() {
+            self.put(&blob_name(&blob.digest), Content::Blob(blob))?;
+        }
+        Ok(())
+    }
+
+    fn descriptor(&self, root: Digest) -> Result<Value, ExportError> {
+        let known = self.known(root)?;
+        Ok(json!({"mediaType": known.media_type, "digest": root, "size": self.size(root, root)?.size}))
+    }
+
+    /// What refers to the chosen images, in the order of the index.
+    fn referrers(&self, items: &[Item<'_>]) -> Vec<IndexReferrer> {
+        let chosen: HashSet<&Reference> = items.iter().filter_map(|item| item.reference).collect();
+        self.index.referrers.iter().filter(|referrer| chosen.contains(&referrer.image)).cloned().collect()
+    }
+
+    fn archive(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
+        let mut images = Vec::new();
+        for item in items {
+            if item.kind != Kind::Image {
+                let why = "only images go into a docker archive".to_owned();
+                if !self.wanted.names.is_empty() {
+                    return Err(ExportError::Unfit { name: item.name.clone(), why });
+                }
+                self.plan.left_out.push(format!("{}: {why}", item.name));
+                continue;
+            }
+            let mut found = self.for_platform(item)?;
+            if found.len() > 1 {
+                let has = found.into_iter().filter_map(|(platform, _)| platform).collect();
+                return Err(ExportError::Several { image: item.name.clone(), has });
+            }
+            let Some((_, digest)) = found.pop() else { continue };
+            self.plan.written.push(Written { kind: item.kind, name: item.name.clone(), digest, file: None });
+            images.push((item, digest));
+        }
+        if images.is_empty() {
+            return Err(ExportError::Nothing);
+        }
+        self.leave_referrers(items);
+        let archive = self.docker(&images)?;
+        self.put("archive.tar", Content::Archive(archive))
+    }
+
+    /// Docker's form has no place for what refers to an image.
+    fn leave_referrers(&mut self, items: &[Item<'_>]) {
+        let out = self.referrers(items).into_iter().map(|referrer| {
+            format!("{referrer}: a docker archive has no place for what refers to an image; oci: has")
+        });
+        self.plan.left_out.extend(out);
+    }
+
+    fn docker(&self, images: &[(&Item<'_>, Digest)]) -> Result<Archive, ExportError> {
+        let mut entries = Vec::new();
+        let (mut blobs, mut unpacked) = (Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for (item, digest) in images {
+            let unfit = |why: &str| ExportError::Unfit { name: item.name.clone(), why: why.to_owned() };
+            let Some((config, layers)) = self.parts(*digest)? else {
+                return Err(unfit("it is an index inside an index"));
+            };
+            if !media::is_config(self.kind(&config)) || !layers.iter().all(|l| self.kind(l).contains("tar")) {
+                return Err(unfit("it is no image that runs: its layers are not file systems"));
+            }
+            for blob in std::iter::once(&config).chain(&layers) {
+                if !seen.insert(blob.digest) {
+                    continue;
+                }
+                if self.is_zstd(blob) { unpacked.push((*blob, 0)) } else { blobs.push(*blob) }
+            }
+            let tags = item
+                .reference
+                .and_then(|reference| reference.tag().map(|tag| format!("{}:{tag}", reference.repository())));
+            entries.push(json!({
+                "Config": blob_name(&config.digest),
+                "RepoTags": tags.into_iter().collect::<Vec<_>>(),
+                "Layers": layers.iter().map(|layer| self.layer_file(layer)).collect::<Vec<_>>(),
+            }));
+        }
+        Ok(Archive { manifest: Value::Array(entries).to_string().into_bytes(), blobs, unpacked })
+    }
+
+    /// Whether a layer is packed in a way that not every Docker reads.
+    fn is_zstd(&self, layer: &Blob) -> bool {
+        self.kind(layer).ends_with("zstd")
+    }
+
+    fn layer_file(&self, layer: &Blob) -> String {
+        if self.is_zstd(layer) { layer_name(&layer.digest) } else { blob_name(&layer.digest) }
+    }
+
+    fn tree(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
+        let mut names = HashSet::new();
+        for item in items {
+            match item.kind {
+                Kind::Image => self.image_files(item, &mut names)?,
+                Kind::Chart => self.chart_files(item)?,
+                Kind::Model => self.model_files(item)?,
+            }
+        }
+        self.leave_referrers(items);
+        if self.wanted.names.is_empty() {
+            let plain: Vec<_> =
+                self.index.plain().map(|(path, size, digest)| (path.clone(), size, digest)).collect();
+            for (path, size, digest) in plain {
+                self.plan.files.push((path, Content::Delivered(Blob { digest, size })));
+            }
+        }
+        Ok(())
+    }
+
+    /// `images/agent-v1.2.0.tar`; with the platform in its name where there are several.
+    fn image_files(&mut self, item: &Item<'_>, names: &mut HashSet<String>) -> Result<(), ExportError> {
+        let found = self.for_platform(item)?;
+        let several = found.len() > 1;
+        for (platform, digest) in found {
+            let suffix = match platform.filter(|_| several) {
+                Some(platform) => format!("-{}", platform.to_string().replace('/', "-")),
+                None => String::new(),
+            };
+            let Some(reference) = item.reference else { continue };
+            let pointer = reference.tag().map_or_else(|| digest.short(), str::to_owned);
+            let path = reference.repository().path();
+            let last = path.rsplit('/').next().unwrap_or(path);
+            // Two registries, or two folders of one, can have an image of the same last name.
+            let candidates = [
+                last.to_owned(),
+                path.replace('/', "-"),
+                reference.repository().to_string().replace(['/', ':'], "-"),
+            ];
+            let name = candidates
+                .into_iter()
+                .map(|name| format!("images/{name}-{pointer}{suffix}.tar"))
+                .find(|name| names.insert(name.clone()))
+                .ok_or_else(|| ExportError::Unfit {
+                    name: item.name.clone(),
+                    why: "another image has the same name of a file".into(),
+                })?;
+            let archive = self.docker(&[(item, digest)])?;
+            self.put(&name, Content::Archive(archive))?;
+            let written = Written { kind: item.kind, name: item.name.clone(), digest, file: Some(name) };
+            self.plan.written.push(written);
+        }
+        Ok(())
+    }
+
+    /// `charts/redis-1.2.0.tgz`, and beside it what vouches for it.
+    fn chart_files(&mut self, item: &Item<'_>) -> Result<(), ExportError> {
+        let Some((_, layers)) = self.parts(item.root)? else {
+            return Err(ExportError::Unfit {
+                name: item.name.clone(),
+                why: "its manifest is an index".into(),
+            });
+        };
+        let name = format!("charts/{}.tgz", item.short);
+        for layer in layers {
+            match self.kind(&layer).to_owned().as_str() {
+                "application/vnd.cncf.helm.chart.content.v1.tar+gzip" => {
+                    self.put(&name, Content::Blob(layer))?
+                }
+                "application/vnd.cncf.helm.chart.provenance.v1.prov" => {
+                    self.put(&format!("{name}.prov"), Content::Blob(layer))?;
+                }
+                other => self.plan.left_out.push(format!("{}: its layer of type {other}", item.name)),
+            }
+        }
+        let written =
+            Written { kind: item.kind, name: item.name.clone(), digest: item.root, file: Some(name) };
+        self.plan.written.push(written);
+        Ok(())
+    }
+
+    /// `models/llama/…`: the files in its layers. Every platform has the same layers.
+    fn model_files(&mut self, item: &Item<'_>) -> Result<(), ExportError> {
+        let folder = format!("models/{}", item.short);
+        let mut seen = HashSet::new();
+        for (_, digest) in self.images(item)? {
+            let Some((_, layers)) = self.parts(digest)? else { continue };
+            for layer in layers {
+                if self.kind(&layer) != media::OCI_LAYER {
+                    let why = format!("its layer of type {} is not a plain tar", self.kind(&layer));
+                    return Err(ExportError::Unfit { name: item.name.clone(), why });
+                }
+                if seen.insert(layer.digest) {
+                    self.put(&folder, Content::Unpacked(layer))?;
+                }
+            }
+        }
+        let written =
+            Written { kind: item.kind, name: item.name.clone(), digest: item.root, file: Some(folder) };
+        self.plan.written.push(written);
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let entry = |size: u64| tar::header_length(size) + size + tar::padding(size);
+        let packed: u64 = self.blobs.iter().map(|blob| entry(blob.size)).sum();
+        let unpacked: u64 = self.unpacked.iter().map(|(_, size)| entry(*size)).sum();
+        entry(self.manifest.len() as u64) + packed + unpacked + tar::END
+    }
+}
+
+impl Content {
+    /// Bytes it takes on disk; of a model's layer, a little less.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Blob(blob) | Self::Unpacked(blob) | Self::Delivered(blob) => blob.size,
+            Self::Archive(archive) => archive.bytes(),
+        }
+    }
+}

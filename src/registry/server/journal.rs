@@ -1,0 +1,87 @@
+//! What is told of each request once it is over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Who asked.
+    pub peer: SocketAddr,
+    /// As whom, where passwords are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How.
+    pub method: String,
+    /// For what: path and query.
+    pub target: String,
+    /// The answer.
+    pub status: u16,
+    /// Bytes of body that were handed to the network.
+    pub bytes: u64,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Why the body was broken off, when the reason is here and not with the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Whether the client left, or stopped taking bytes, before the end.
+    pub left: bool,
+}
+
+/// A connection that came to no request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Who.
+    pub peer: SocketAddr,
+    /// Why.
+    pub why: String,
+}
+
+/// Takes notes. Called from many threads, and must not block them for long.
+pub trait Journal: Send + Sync + 'static {
+    /// A request is over.
+    fn request(&self, entry: &Entry);
+    /// A connection was refused.
+    fn refused(&self, refused: &Refused);
+}
+
+/// The note on a request under way; written down when it is dropped, however it ended.
+pub(super) struct Note {
+    pub(super) entry: Entry,
+    /// Bytes still to be handed on.
+    pub(super) due: u64,
+    begun: Instant,
+    journal: Arc<dyn Journal>,
+    /// Where the reader puts what went wrong.
+    pub(super) fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Note {
+    pub(super) fn begin(journal: &Arc<dyn Journal>, peer: SocketAddr, method: &str, target: &str) -> Self {
+        let entry = Entry {
+            peer,
+            user: None,
+            method: crate::text::printable(method, 20),
+            target: crate::text::printable(target, 1000),
+            status: 0,
+            bytes: 0,
+            milliseconds: 0,
+            fault: None,
+            left: false,
+        };
+        Self { entry, due: 0, begun: Instant::now(), journal: Arc::clone(journal), fault: Arc::default() }
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.entry.milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.entry.fault = self.fault.lock().ok().and_then(|mut fault| fault.take());
+        self.entry.left = self.due > 0 && self.entry.fault.is_none();
+        self.journal.request(&self.entry);
+    }
+}
