@@ -2,8 +2,8 @@
 //!
 //! Knows nothing of the product: it must stay a stranger to what it tests.
 
-pub mod example;
 pub mod conformance;
+pub mod example;
 pub mod hub;
 pub mod images;
 pub mod kubernetes;
