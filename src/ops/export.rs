@@ -340,8 +340,6 @@ impl Writing<'_> {
                 let mut entry = match entry {
                     Ok(entry) => entry,
                     Err(error) => {
-                        written.clear();
-                        drop(archive);
                         return Err(stream.fault.take().map_or_else(|| bad(error.to_string()), Error::Store));
                     }
                 };
@@ -359,8 +357,6 @@ impl Writing<'_> {
                 let mut file = folder.file(&name)?;
                 let target = file.path().to_owned();
                 if let Err(source) = std::io::copy(&mut entry, &mut file) {
-                    drop(entry);
-                    drop(archive);
                     return Err(match stream.fault.take() {
                         Some(fault) => fault.into(),
                         None => fs::Error::Io { path: target, source }.into(),

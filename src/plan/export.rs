@@ -521,7 +521,7 @@ impl Planner<'_> {
         for layer in layers {
             match self.kind(&layer).to_owned().as_str() {
                 "application/vnd.cncf.helm.chart.content.v1.tar+gzip" => {
-                    self.put(&name, Content::Blob(layer))?
+                    self.put(&name, Content::Blob(layer))?;
                 }
                 "application/vnd.cncf.helm.chart.provenance.v1.prov" => {
                     self.put(&format!("{name}.prov"), Content::Blob(layer))?;

@@ -26,10 +26,12 @@ const EACH: usize = 3;
 const ALL: usize = 16;
 
 type Opened = Result<Bytes, Error>;
+/// A volume's file and where it lies.
+type Volume = Arc<(File, PathBuf)>;
 
 struct Order {
     stretch: Stretch,
-    file: Arc<(File, PathBuf)>,
+    file: Volume,
     answer: SyncSender<Opened>,
 }
 
@@ -122,7 +124,7 @@ pub struct Reader<'a> {
     ahead: &'a Ahead,
     at: u64,
     end: u64,
-    file: Option<(usize, Arc<(File, PathBuf)>)>,
+    file: Option<(usize, Volume)>,
     coming: VecDeque<Receiver<Opened>>,
     ready: Bytes,
 }
@@ -134,7 +136,7 @@ impl std::fmt::Debug for Reader<'_> {
 }
 
 impl Reader<'_> {
-    fn next_stretch(&mut self) -> Result<Option<(Stretch, Arc<(File, PathBuf)>)>, Error> {
+    fn next_stretch(&mut self) -> Result<Option<(Stretch, Volume)>, Error> {
         let volumes = &self.ahead.volumes;
         let Some(stretch) = volumes.stretches_of(UNITS, (self.at, self.end)).next() else { return Ok(None) };
         let file = match self.file.take() {

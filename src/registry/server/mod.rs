@@ -162,7 +162,7 @@ impl Server {
             small: Semaphore::new(SMALL),
             runtime: runtime.handle().clone(),
         };
-        let tls = options.tls.map(|tls| tls.acceptor());
+        let tls = options.tls.map(Tls::acceptor);
         Ok(Self { runtime, listener, address, tls, shared: Arc::new(shared) })
     }
 
