@@ -25,6 +25,7 @@ mod cases {
     mod lock_registry;
     mod medium;
     mod models;
+    mod operator;
     mod peers;
     mod program;
     mod readme;

@@ -128,6 +128,11 @@ fn remedy(what: &What) -> &'static str {
         | What::Unreadable { .. } => {
             "copy the files named above again from where they came; the others need not be copied"
         }
+        What::Denied { .. } => "let this user read the files named above, or run as one who may",
+        What::Gone { .. } => "put the medium back and run the same command again",
+        What::OtherKey { .. } => {
+            "ask the vendor for the grant for this release, and put it into the folder grants/"
+        }
         What::Extra { .. } => "whatever is not listed is not the vendor's: take it out of the folder",
         What::Contradiction { .. }
         | What::NotOpened { .. }

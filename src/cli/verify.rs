@@ -8,6 +8,7 @@ use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
+use crate::ops::finding::only_unreachable;
 use crate::ops::verify::{self, Depth, Report};
 use crate::sys::{clock, state};
 
@@ -42,7 +43,11 @@ impl Verb for Verify {
         let report = verify::verify(&request, observer.as_ref())?;
         ui.answer(&report, |page| draw(page, &report));
         advise(ui, &report.findings);
-        Ok(if report.ok { Exit::Done } else { Exit::Refused })
+        Ok(match report.ok {
+            true => Exit::Done,
+            false if only_unreachable(&report.findings) => Exit::World,
+            false => Exit::Refused,
+        })
     }
 
     fn when_stopped(&self) -> String {
@@ -61,12 +66,26 @@ fn draw(page: &mut Page, report: &Report) {
     let signers: Vec<String> = report.signers.iter().map(ToString::to_string).collect();
     let depth = match report.depth {
         Depth::Signature => "the signatures only; nothing else is read while they refuse".to_owned(),
+        Depth::Bytes if report.bytes != report.bytes_listed => format!(
+            "every file; {} volumes; as signed are {} of {}",
+            report.volumes,
+            ByteSize(report.bytes),
+            ByteSize(report.bytes_listed)
+        ),
         Depth::Bytes => format!("every file; {} volumes, {}", report.volumes, ByteSize(report.bytes)),
-        Depth::Content => format!(
+        Depth::Content if report.graphs => format!(
             "every file; {} volumes, {}; the digests of {} blobs and every image",
             report.volumes,
             ByteSize(report.bytes),
             report.blobs
+        ),
+        Depth::Content => format!(
+            "every file; {} volumes; as signed are {} of {}, and the digests of {} of {} blobs; whether every image is whole was not checked",
+            report.volumes,
+            ByteSize(report.bytes),
+            ByteSize(report.bytes_listed),
+            report.blobs,
+            report.blobs_listed
         ),
     };
     let mut rows = vec![("checked", depth)];
@@ -76,6 +95,9 @@ fn draw(page: &mut Page, report: &Report) {
     page.rows(&rows);
     draw_findings(page, &report.findings);
     let verdict = match (report.ok, report.depth) {
+        (false, _) if only_unreachable(&report.findings) => {
+            format!("{}: not everything could be read", paint.red("NOT PROVED"))
+        }
         (false, _) => paint.red("REFUSED"),
         (true, Depth::Content) => {
             format!("{}: what the vendor signed, byte for byte, and whole", paint.green("OK"))

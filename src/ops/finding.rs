@@ -75,6 +75,27 @@ pub enum What {
         /// What the system said.
         why: String,
     },
+    /// A file that this user may not read.
+    Denied {
+        /// Its path in the bundle.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// A file that was there when the check began and is not any more: the medium was taken away.
+    Gone {
+        /// Its path in the bundle.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The only grant that opens is for another release key.
+    OtherKey {
+        /// In words, without advice.
+        detail: String,
+        /// The release whose grant is needed: name and version.
+        release: String,
+    },
     /// The index and `SHA256SUMS`, both signed, contradict each other.
     Contradiction {
         /// Its path in the bundle.
@@ -163,6 +184,14 @@ impl Finding {
     }
 }
 
+/// Whether nothing refuses but what could not be read at all: that says nothing of the bundle.
+#[must_use]
+pub fn only_unreachable(findings: &[Finding]) -> bool {
+    let mut refusals = findings.iter().filter(|finding| finding.weight == Weight::Refuse).peekable();
+    refusals.peek().is_some()
+        && refusals.all(|finding| matches!(finding.what, What::Denied { .. } | What::Gone { .. }))
+}
+
 /// Whether any of `findings` stops the work.
 #[must_use]
 pub fn refused(findings: &[Finding]) -> bool {
@@ -218,6 +247,9 @@ impl fmt::Display for What {
                 write!(f, "{path} is damaged in chunk {chunk}, bytes {from} to {to}")
             }
             Self::Unreadable { path, why } => write!(f, "{path} cannot be read: {why}"),
+            Self::Denied { path, why } => write!(f, "{path} cannot be read: {why}"),
+            Self::Gone { path, why } => write!(f, "{path} is not there any more: {why}"),
+            Self::OtherKey { detail, .. } => f.write_str(detail),
             Self::Contradiction { path } => write!(f, "bundle.json and SHA256SUMS disagree about {path}"),
             Self::NotOpened { path, from, to } => {
                 write!(f, "{path} is as signed, but bytes {from} to {to} do not open under the release key")

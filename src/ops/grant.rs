@@ -110,7 +110,23 @@ pub enum Error {
         /// Their names, the first few.
         names: Vec<String>,
     },
-    /// A grant is malformed, or the new one cannot be made.
+    /// A grant that is there is not one, or not any more: grants are not signed.
+    #[error("the grant {path} is damaged: {source}", path = path.display())]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        source: GrantError,
+    },
+    /// A grant that opens holds the key of another release.
+    #[error("the grant {path} is for another release key than that of {release}", path = path.display())]
+    OtherRelease {
+        /// Its file.
+        path: PathBuf,
+        /// Name and version of the release.
+        release: String,
+    },
+    /// The new grant cannot be made.
     #[error("{path}: {source}", path = path.display())]
     Grant {
         /// Its file.
@@ -196,7 +212,7 @@ fn try_open(
     match grant::open(&bytes, with) {
         Ok(identity) => Ok(Some((identity, path))),
         Err(GrantError::NotForYou | GrantError::WrongPassphrase) => Ok(None),
-        Err(source) => Err(Error::Grant { path, source }),
+        Err(source) => Err(Error::Damaged { path, source }),
     }
 }
 
@@ -212,7 +228,12 @@ pub(crate) fn release_key(
     let fits =
         |identity: &Identity| key(identity).is_ok_and(|key| store::volumes::fits(&key, volumes, index));
     let (identity, path) = open(folder, with, &fits)?;
-    key(&identity).map_err(|source| Error::Key { path, source })
+    let found = key(&identity).map_err(|source| Error::Key { path: path.clone(), source })?;
+    if !fits(&identity) && key(&identity).is_ok_and(|key| store::volumes::foreign(key, volumes, index)) {
+        let release = format!("{} {}", index.release.name, index.release.version);
+        return Err(Error::OtherRelease { path, release });
+    }
+    Ok(found)
 }
 
 /// The grants in `folder`, sorted. What has no grant's name is none; `bundle verify` finds it.

@@ -28,6 +28,31 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// A folder that was named is not there.
+    #[error("there is no folder {folder}", folder = folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// One of several folders is not of the same bundle as the first.
+    #[error(
+        "{folder} is another release than {home}, or a copy that differs: its {name} is another",
+        folder = folder.display(), home = home.display()
+    )]
+    OtherBundle {
+        /// The folder.
+        folder: PathBuf,
+        /// The folder it was compared with.
+        home: PathBuf,
+        /// The file that differs.
+        name: &'static str,
+    },
+    /// The index is listed and not there.
+    #[error("{path} is missing, and SHA256SUMS lists it", path = path.display())]
+    IndexMissing {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The signed list is none.
     #[error("{path}: {source}", path = path.display())]
     Sums {
@@ -90,6 +115,9 @@ pub struct Authenticated {
 
 /// Reads the signatures and `SHA256SUMS` of the bundle in `folders`.
 pub fn open(folders: &[PathBuf]) -> Result<Opened, Error> {
+    if let Some(folder) = folders.iter().find(|folder| absent(folder)) {
+        return Err(Error::NoFolder { folder: folder.clone() });
+    }
     let first = folders.first().map_or(Path::new("."), PathBuf::as_path);
     let home = folders.iter().find(|folder| folder.join(SUMS).exists()).map_or(first, PathBuf::as_path);
     let sums = match delivered::read(home, &named(SUMS)?, limits::SUMS_BYTES) {
@@ -100,9 +128,36 @@ pub fn open(folders: &[PathBuf]) -> Result<Opened, Error> {
         }
         other => other?,
     };
+    for other in folders.iter().filter(|folder| folder.as_path() != home) {
+        same_bundle(home, other)?;
+    }
     let mut ordered = vec![home.to_owned()];
     ordered.extend(folders.iter().filter(|folder| folder.as_path() != home).cloned());
     Ok(Opened { signatures: signatures(home)?, folders: ordered, sums })
+}
+
+fn absent(folder: &Path) -> bool {
+    folder.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// A further folder need not hold the files that say what a bundle is; those that it holds must be the same.
+fn same_bundle(home: &Path, other: &Path) -> Result<(), Error> {
+    for (name, limit) in [(SUMS, limits::SUMS_BYTES), (INDEX, limits::INDEX_BYTES)] {
+        let text = |folder| delivered::read(folder, &named(name)?, limit).map_err(Error::from);
+        let theirs = match text(other) {
+            Err(Error::File(fs::Error::Io { source, .. }))
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                continue;
+            }
+            theirs => theirs?,
+        };
+        // What is wrong with the first folder's own is found where it is read.
+        if text(home).is_ok_and(|ours| ours != theirs) {
+            return Err(Error::OtherBundle { folder: other.to_owned(), home: home.to_owned(), name });
+        }
+    }
+    Ok(())
 }
 
 /// The name of a file of every bundle.
@@ -238,7 +293,12 @@ fn read_index(home: &Path, sums: &Sums) -> Result<Index, Error> {
     let path = home.join(INDEX);
     let name = named(INDEX)?;
     let expected = sums.get(&name).copied().ok_or_else(|| Error::NoIndex { path: home.join(SUMS) })?;
-    let bytes = delivered::read(home, &name, limits::INDEX_BYTES)?;
+    let bytes = match delivered::read(home, &name, limits::INDEX_BYTES) {
+        Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::IndexMissing { path });
+        }
+        bytes => bytes?,
+    };
     let got = Digest::of(&bytes);
     if got != expected {
         return Err(Error::IndexChanged { path, expected, got });

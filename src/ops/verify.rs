@@ -54,8 +54,14 @@ pub struct Report {
     pub volumes: usize,
     /// Bytes of volumes that were read and are as signed.
     pub bytes: u64,
-    /// Blobs whose digests were checked.
+    /// Bytes of volumes there should be.
+    pub bytes_listed: u64,
+    /// Blobs whose digests hold.
     pub blobs: usize,
+    /// Blobs there should be.
+    pub blobs_listed: usize,
+    /// Whether it was looked at that every image, chart and model is whole, which needs all the volumes undamaged.
+    pub graphs: bool,
     /// Everything seen.
     pub findings: Vec<Finding>,
 }
@@ -100,7 +106,10 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         depth: Depth::Signature,
         volumes: 0,
         bytes: 0,
+        bytes_listed: 0,
         blobs: 0,
+        blobs_listed: 0,
+        graphs: false,
         findings,
     };
     let Some(bundle) = authenticated else { return Ok(report) };
@@ -108,6 +117,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     report.release = Some(index.release.clone());
     report.signers = bundle.index.signers().to_vec();
     report.volumes = index.volumes.len();
+    report.blobs_listed = index.blobs.len();
     report.depth = Depth::Bytes;
     report.findings.extend(downgrade(
         &index.release,
@@ -120,9 +130,19 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
 
     let total = index.volumes.iter().map(|volume| volume.bytes).sum();
     let items = index.volumes.iter().map(|volume| volume.chunks.len() as u64).sum();
+    report.bytes_listed = total;
     observer.event(Event::Begin { verb: "verify", bytes: total, items });
     let key = match (request.with, index.payload.seal) {
-        (Some(with), Seal::Age) => Some(grant::release_key(bundle.home(), with, (&bundle.folders, index))?),
+        (Some(with), Seal::Age) => match grant::release_key(bundle.home(), with, (&bundle.folders, index)) {
+            // The bytes can be checked all the same.
+            Err(error @ grant::Error::OtherRelease { .. }) => {
+                let release = format!("{} {}", index.release.name, index.release.version);
+                let detail = error.to_string();
+                report.findings.push(Finding::refuse(What::OtherKey { detail, release }));
+                None
+            }
+            key => Some(key?),
+        },
         _ => None,
     };
     let content = key.is_some() || (index.payload.seal == Seal::None && request.with.is_some());
@@ -132,6 +152,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         let seen = lanes::check(index, &volumes, observer);
         report.bytes = seen.bytes;
         report.blobs = seen.blobs;
+        report.graphs = seen.graphs;
         report.findings.extend(seen.findings);
         if !refused(&report.findings) && seen.blobs != index.blobs.len() {
             let detail = format!("{} of {} blobs were checked", seen.blobs, index.blobs.len());

@@ -53,6 +53,20 @@ pub enum Error {
         /// One past the last.
         to: u64,
     },
+    /// A volume that is listed is in none of the folders.
+    #[error("volume {volume} is missing")]
+    NoVolume {
+        /// File name of the volume.
+        volume: String,
+    },
+    /// A file that was there when the work began, or what it lies on, is not there any more.
+    #[error("the medium is not there any more: {path}: {source}", path = path.display())]
+    Gone {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A volume ends before it should.
     #[error("volume {volume} has {got} bytes of {wanted}")]
     Truncated {

@@ -40,6 +40,8 @@ static STRETCHES: Pool = Pool::new(HEADER + UNITS * SEALED, 64);
 pub struct Volumes {
     folders: Vec<PathBuf>,
     names: Vec<EntryPath>,
+    /// Which volumes were there when the work began: what is not there later tells of the medium, not of the copy.
+    there: Vec<bool>,
     chunks: Vec<Vec<Digest>>,
     shape: Geometry,
     key: Option<ReleaseKey>,
@@ -67,7 +69,9 @@ impl std::fmt::Debug for Volumes {
 impl Volumes {
     /// The volumes `index` lists, each in whichever of `folders` holds it. Sealed ones need `key`.
     pub fn new(folders: Vec<PathBuf>, index: &Index, key: Option<ReleaseKey>) -> Result<Self, IndexError> {
+        let lies = |name: &EntryPath| folders.iter().any(|f| name.under(f).symlink_metadata().is_ok());
         Ok(Self {
+            there: index.volumes.iter().map(|v| lies(&v.name)).collect(),
             folders,
             names: index.volumes.iter().map(|v| v.name.clone()).collect(),
             chunks: index.volumes.iter().map(|v| v.chunks.clone()).collect(),
@@ -143,7 +147,24 @@ impl Volumes {
             path: PathBuf::new(),
             why: format!("the index lists no volume {volume}"),
         })?;
-        open_volume(&self.folders, name)
+        open_volume(&self.folders, name).map_err(|error| match error {
+            Error::Io { path, source } => self.io_fault(volume, path, source),
+            error => error,
+        })
+    }
+
+    /// Tells a volume that never came from a medium that was taken away.
+    fn io_fault(&self, volume: usize, path: PathBuf, source: std::io::Error) -> Error {
+        use rustix::io::Errno;
+        let absent = source.kind() == std::io::ErrorKind::NotFound;
+        let pulled = [Errno::NODEV, Errno::STALE, Errno::NOTCONN]
+            .iter()
+            .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
+        match self.there.get(volume) {
+            Some(true) if absent || pulled => Error::Gone { path, source },
+            _ if absent => Error::NoVolume { volume: self.name(volume).to_owned() },
+            _ => Error::Io { path, source },
+        }
     }
 
     /// The name of `volume`.
@@ -231,10 +252,14 @@ impl Volumes {
                 got: std::fs::metadata(path).map_or(0, |m| m.len()),
             };
         }
-        // An unreadable sector is damage with an address, like a flipped bit.
+        // An unreadable sector is damage with an address, like a flipped bit; but then the file is still there.
         match source.raw_os_error() {
-            Some(5) => self.damaged(volume, range.0, range.1),
-            _ => Error::Io { path: path.to_owned(), source },
+            Some(5) => match self.file(volume) {
+                Err(gone @ Error::Gone { .. }) => gone,
+                Err(Error::Io { path, source }) => Error::Gone { path, source },
+                _ => self.damaged(volume, range.0, range.1),
+            },
+            _ => self.io_fault(volume, path.to_owned(), source),
         }
     }
 }
@@ -348,6 +373,16 @@ pub fn fits(key: &ReleaseKey, folders: &[PathBuf], index: &Index) -> bool {
         open_volume(folders, &volume.name).is_ok_and(|(file, _)| {
             file.read_exact_at(&mut header, 0).is_ok() && key.open_header(&header).is_ok()
         })
+    })
+}
+
+/// Whether `key` is another bundle's: a volume that is as it was signed, of the few that are looked at, is not sealed for it.
+#[must_use]
+pub fn foreign(key: ReleaseKey, folders: &[PathBuf], index: &Index) -> bool {
+    let Ok(volumes) = Volumes::new(folders.to_vec(), index, Some(key)) else { return false };
+    (0..index.volumes.len().min(LOOKED_AT)).any(|volume| {
+        let opened = volumes.file(volume).map(|(file, path)| volumes.volume_key(volume, &file, &path).err());
+        matches!(opened, Ok(Some(Error::WrongKey { .. })))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Why nothing was built.
 
 use super::{Failure, file, store};
+use crate::bundle::grant::GrantError;
 use crate::checked::ByteSize;
 use crate::ops::build::Error;
 use crate::ops::{grant, sign};
@@ -82,7 +83,18 @@ impl From<grant::Error> for Failure {
             grant::Error::NoGrants { .. } => Self::refused("not_granted", "")
                 .hint("ask the vendor for your grant, and put it into the folder grants/").telling(&error),
             grant::Error::NotGranted { .. } => Self::refused("not_granted", "")
-                .hint("use the identity whose .pub was given to the vendor, or ask the vendor for a grant to yours").telling(&error),
+                .hint("use the identity whose .pub was given to the vendor, or ask the vendor for a grant to yours; grants are not signed, so \
+                       yours may also be damaged: copy it again").telling(&error),
+            grant::Error::Damaged { ref source, .. } => match source {
+                GrantError::PassphraseNeeded | GrantError::NotByPassphrase => super::keys::age(source),
+                _ => Self::refused("grant", "").hint(
+                    "copy it again from where it came, or ask the vendor for it again; if it is not yours, ask the vendor for a grant to yours",
+                ),
+            }
+            .telling(&error),
+            grant::Error::OtherRelease { ref release, .. } => Self::refused("wrong_key", "")
+                .hint(format!("ask the vendor for the grant for {release}, and put it into the folder grants/"))
+                .telling(&error),
             grant::Error::Grant { ref source, .. } => super::keys::age(source).telling(&error),
             grant::Error::Key { .. } => Self::refused("grant", "").hint("the grant is of another bundle, or damaged; ask the vendor for it again").telling(&error),
             grant::Error::Exists { ref path } => {

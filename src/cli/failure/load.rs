@@ -8,11 +8,18 @@ use crate::plan::mapping::MappingError;
 
 impl From<open::Error> for Failure {
     fn from(error: open::Error) -> Self {
-        const AGAIN: &str = "copy the folder again from where it came; if that does not help, send this message to the vendor";
+        const AGAIN: &str = "nothing was sent; copy the folder again from where it came; if that does not help, send this message to the vendor";
         let failure = match error {
             open::Error::File(error) => return in_folder(error),
             open::Error::NoBundle { .. } => Self::usage("not_a_bundle", "")
                 .hint("name the folder that holds SHA256SUMS, bundle.json and volumes/"),
+            open::Error::NoFolder { .. } => Self::usage("not_a_bundle", "")
+                .hint("look at the path, and whether the medium is mounted"),
+            open::Error::OtherBundle { ref folder, .. } => Self::refused("other_bundle", "").hint(format!(
+                "several folders are for one release whose volumes lie on several media; leave {} out, or handle it by itself",
+                folder.display()
+            )),
+            open::Error::IndexMissing { .. } => Self::refused("missing", "").hint(AGAIN),
             open::Error::Sums { .. } | open::Error::NoIndex { .. } | open::Error::IndexChanged { .. } => {
                 Self::refused("damage", "").hint(AGAIN)
             }

@@ -23,6 +23,7 @@ use crate::store::volumes::Volumes;
 pub(super) struct Fault {
     pub(super) why: String,
     pub(super) damaged: bool,
+    pub(super) gone: bool,
 }
 
 /// What became of each thing that was to be put, by the name it was to have.
@@ -30,14 +31,20 @@ pub(super) type Outcomes = HashMap<Reference, Result<(), Fault>>;
 
 impl From<store::Error> for Fault {
     fn from(error: store::Error) -> Self {
-        let damaged = !matches!(error, store::Error::Registry(_) | store::Error::Interrupted);
-        Self { why: error.to_string(), damaged }
+        let gone = matches!(error, store::Error::Gone { .. });
+        // What may not be read, or cannot be any more, says nothing of the bytes.
+        let world = match &error {
+            store::Error::Registry(_) | store::Error::Interrupted => true,
+            store::Error::Io { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+            _ => gone,
+        };
+        Self { why: error.to_string(), damaged: !world, gone }
     }
 }
 
 impl From<registry::Error> for Fault {
     fn from(error: registry::Error) -> Self {
-        Self { why: error.to_string(), damaged: false }
+        Self { why: error.to_string(), damaged: false, gone: false }
     }
 }
 
@@ -170,6 +177,7 @@ impl Loading<'_> {
         let malformed = |error: ManifestError| Fault {
             why: format!("the list of what refers to {subject} in {repository}: {error}"),
             damaged: false,
+            gone: false,
         };
         let blob = Blob { digest: manifest.digest, size: bytes.len() as u64 };
         let listed = referrer::describe(bytes, &manifest.media_type, blob).map_err(malformed)?;
@@ -200,7 +208,7 @@ impl Loading<'_> {
             placed.from,
             names.join(", ")
         );
-        Err(Fault { why, damaged: false })
+        Err(Fault { why, damaged: false, gone: false })
     }
 
     /// Whether the registry holds `wanted` where it was put.
@@ -212,6 +220,6 @@ impl Loading<'_> {
         }
         let got = got.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
         let why = format!("the registry holds {got} under {to} after {wanted} was put there");
-        Err(Fault { why, damaged: false })
+        Err(Fault { why, damaged: false, gone: false })
     }
 }

@@ -75,6 +75,9 @@ pub struct Delivery {
     /// Whether it failed because the bundle is damaged, not the registry.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub damaged: bool,
+    /// Whether it failed because the medium was taken away.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// What became of one thing.
@@ -109,11 +112,11 @@ impl Report {
     /// Takes in what became of `placed`, of which the registry had everything that `there` says.
     pub(super) fn settle(&mut self, placed: Vec<Placed>, there: &[bool], mut outcomes: Outcomes) {
         for (placed, there) in placed.into_iter().zip(there) {
-            let (state, why, damaged) = match outcomes.remove(&placed.to) {
-                _ if *there => (State::Present, None, false),
-                None => (State::Planned, None, false),
-                Some(Ok(())) => (State::Loaded, None, false),
-                Some(Err(Fault { why, damaged })) => (State::Failed, Some(why), damaged),
+            let (state, why, damaged, gone) = match outcomes.remove(&placed.to) {
+                _ if *there => (State::Present, None, false, false),
+                None => (State::Planned, None, false, false),
+                Some(Ok(())) => (State::Loaded, None, false, false),
+                Some(Err(Fault { why, damaged, gone })) => (State::Failed, Some(why), damaged, gone),
             };
             self.referrers.extend(placed.referrers.into_iter().map(|referrer| Delivery {
                 from: referrer.listed.to_string(),
@@ -123,6 +126,7 @@ impl Report {
                 state,
                 why: None,
                 damaged: false,
+                gone: false,
             }));
             let Placed { kind, from, to, root: digest, .. } = placed;
             let list = match kind {
@@ -130,7 +134,7 @@ impl Report {
                 Kind::Chart => &mut self.charts,
                 Kind::Model => &mut self.models,
             };
-            list.push(Delivery { from, to, digest, original_digest: None, state, why, damaged });
+            list.push(Delivery { from, to, digest, original_digest: None, state, why, damaged, gone });
         }
         let failed = self.items().any(|item| item.state == State::Failed);
         self.ok = !failed;

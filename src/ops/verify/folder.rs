@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::limits;
@@ -41,19 +41,25 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
         // A second folder need not have the small files; those that it has may be run or read as well.
         for other in bundle.folders.iter().skip(1) {
             let found = check_small(other, path, *expected);
-            findings.extend(found.filter(|finding| !matches!(finding.what, What::Missing { .. })));
+            let found = found.filter(|finding| !matches!(finding.what, What::Missing { .. }));
+            findings.extend(found.map(|finding| named_in(other, finding)));
         }
     }
     for volume in &bundle.index.get().volumes {
         let path = volume.name.to_string();
-        let mut found =
-            bundle.folders.iter().filter_map(|folder| volume.name.under(folder).symlink_metadata().ok());
-        if let Some(facts) = found.next().filter(|facts| facts.is_file() && facts.len() != volume.bytes) {
+        let facts = |folder: &'_ PathBuf| {
+            Some((folder.display().to_string(), volume.name.under(folder).symlink_metadata().ok()?))
+        };
+        let mut found = bundle.folders.iter().filter_map(facts);
+        let first = found.next();
+        if let Some((_, facts)) =
+            first.as_ref().filter(|(_, facts)| facts.is_file() && facts.len() != volume.bytes)
+        {
             let path = path.clone();
             findings.push(Finding::refuse(What::Size { path, expected: volume.bytes, got: facts.len() }));
         }
-        if found.next().is_some() {
-            let detail = format!("{path} is in more than one folder; only the first was checked");
+        if let (Some((first, _)), Some(_)) = (first, found.next()) {
+            let detail = format!("{path} is in more than one folder; only the one in {first} was checked");
             findings.push(Finding::warn(What::Unchecked { detail }));
         }
     }
@@ -64,7 +70,9 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
     for folder in &bundle.folders {
         let mut walk = Walk { bundle, ways: &ways, left: limits::FOLDER_FILES, findings: vec![] };
         walk.folder(folder, "", 0);
-        findings.extend(walk.findings);
+        let several = bundle.folders.len() > 1;
+        let found = walk.findings.into_iter();
+        findings.extend(found.map(|one| if several { named_in(folder, one) } else { one }));
     }
     findings
 }
@@ -73,11 +81,27 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
 pub(super) fn unopened(path: &str, error: &store::Error) -> Finding {
     let path = path.to_owned();
     Finding::refuse(match error {
-        store::Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => What::Missing { path },
+        store::Error::NoVolume { .. } => What::Missing { path },
+        store::Error::Gone { source, .. } => What::Gone { path, why: source.to_string() },
+        store::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            What::Denied { path, why: source.to_string() }
+        }
         store::Error::Io { source, .. } => What::Unreadable { path, why: source.to_string() },
         store::Error::Malformed { why, .. } => What::Unreadable { path, why: why.clone() },
         other => What::Unreadable { path, why: other.to_string() },
     })
+}
+
+/// The finding, with the folder that the file lies in, which is not the one of the small files.
+fn named_in(folder: &Path, mut finding: Finding) -> Finding {
+    if let What::Changed { path, .. }
+    | What::Unreadable { path, .. }
+    | What::Denied { path, .. }
+    | What::Extra { path } = &mut finding.what
+    {
+        *path = format!("{}/{path}", folder.display());
+    }
+    finding
 }
 
 fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Finding> {
@@ -87,6 +111,9 @@ fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Findin
         Ok(got) => What::Changed { path: shown, expected, got },
         Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             What::Missing { path: shown }
+        }
+        Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            What::Denied { path: shown, why: source.to_string() }
         }
         Err(fs::Error::Io { source, .. }) => What::Unreadable { path: shown, why: source.to_string() },
         Err(fs::Error::TooLong { limit, .. }) => {

@@ -36,6 +36,8 @@ pub(super) struct Content {
     pub(super) bytes: u64,
     pub(super) blobs: usize,
     pub(super) findings: Vec<Finding>,
+    /// Whether the graph of images was walked.
+    pub(super) graphs: bool,
 }
 
 /// Checks everything in one reading.
@@ -52,6 +54,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let mut bad = BTreeMap::new();
     let mut unopened = BTreeMap::new();
     let mut unread = BTreeMap::new();
+    let mut short = false;
     let (mut manifests, mut payloads) = (HashMap::new(), HashMap::new());
     for lane in outcomes {
         // Two lanes that meet inside a unit both read it, and the chunk that begins there: it counts once.
@@ -64,16 +67,39 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         for (volume, from, to) in lane.reading.unopened {
             unopened.insert((volume, from), to);
         }
+        for (volume, from, to) in lane.reading.short {
+            short = true;
+            if to == from {
+                continue;
+            }
+            bad.extend((from / CHUNK_BYTES..=to.saturating_sub(1) / CHUNK_BYTES).map(|c| ((volume, c), ())));
+        }
         for (volume, error) in lane.reading.unread {
             unread.entry(volume).or_insert(error);
         }
     }
     content.bytes = good.values().sum();
+    bad.retain(|chunk, ()| !good.contains_key(chunk));
+    // Only of bytes that are as signed can it be said that they were wrong before.
+    let held = |from: u64, to: u64| {
+        volumes.stretches(from, to).all(|s| {
+            (s.from / CHUNK_BYTES..=s.to.saturating_sub(1) / CHUNK_BYTES)
+                .all(|c| good.contains_key(&(s.volume, c)))
+        })
+    };
+    let extents: HashMap<Digest, (u64, u64)> =
+        index.blobs.iter().map(|b| (b.digest, (b.offset, b.offset + b.size))).collect();
+    content.findings.retain(|finding| match &finding.what {
+        What::WrongBlob { digest, .. } => extents.get(digest).is_none_or(|(from, to)| held(*from, *to)),
+        What::WrongTar { offset } => held(*offset, *offset + tar::END),
+        _ => true,
+    });
     let unread = unread.into_iter().map(|(volume, error)| folder::unopened(volumes.name(volume), &error));
-    let damaged: Vec<Finding> = unread.chain(damage(index, &bad, unopened)).collect();
+    let damaged: Vec<Finding> = unread.chain(damage(index, (&good, &bad), unopened)).collect();
     // What could not be read leaves holes in the graph that say nothing new.
-    let intact = damaged.is_empty();
+    let intact = damaged.is_empty() && !short;
     content.findings.splice(0..0, damaged);
+    content.graphs = intact;
     if intact {
         content.findings.extend(graph(index, &manifests));
         content.findings.extend(signatures::check(index, &manifests, &payloads));
@@ -128,6 +154,8 @@ struct Lane {
 struct Reading {
     /// Bytes of a volume that do not open under the release key: volume, first, one past the last.
     unopened: Vec<(usize, u64, u64)>,
+    /// Bytes of a volume that end too early or cannot be read: volume, first, one past the last.
+    short: Vec<(usize, u64, u64)>,
     /// Volumes whose files cannot be opened.
     unread: Vec<(usize, store::Error)>,
 }
@@ -210,8 +238,15 @@ fn read(
                 seen.unopened.push((stretch.volume, from, to));
                 None
             }
-            _ => {
+            Some(Err(_)) => {
                 seen.unopened.push((stretch.volume, stretch.from, stretch.to));
+                None
+            }
+            None => {
+                // What lies beyond the end of a file is told by its size.
+                let end =
+                    file.metadata().map_or(stretch.to, |facts| facts.len()).clamp(stretch.from, stretch.to);
+                seen.short.push((stretch.volume, stretch.from, end));
                 None
             }
         };
@@ -483,7 +518,7 @@ impl TarCheck {
 /// Damaged chunks, narrowed to the units that do not open; and what does not open although its chunk is as signed.
 fn damage(
     index: &Index,
-    bad: &BTreeMap<(usize, u64), ()>,
+    (good, bad): (&BTreeMap<(usize, u64), u64>, &BTreeMap<(usize, u64), ()>),
     unopened: BTreeMap<(usize, u64), u64>,
 ) -> Vec<Finding> {
     let path = |volume: usize| index.volumes[volume].name.to_string();
@@ -491,7 +526,7 @@ fn damage(
     let mut findings = Vec::new();
     for ((volume, from), to) in unopened {
         let chunks = from / CHUNK_BYTES..=(to - 1) / CHUNK_BYTES;
-        let hit: Vec<u64> = chunks.filter(|chunk| bad.contains_key(&(volume, *chunk))).collect();
+        let hit: Vec<u64> = chunks.filter(|chunk| !good.contains_key(&(volume, *chunk))).collect();
         if hit.is_empty() {
             findings.push(Finding::refuse(What::NotOpened { path: path(volume), from, to }));
         }

@@ -1,0 +1,186 @@
+//! What an operator reads, and how the program ends, when a copy is not whole, not the right one, or taken away.
+
+use std::fs;
+use std::path::Path;
+
+use bundle::ops::load;
+use bundle::plan::mapping::Mapping;
+use bundle::progress::{Event, Observer};
+use xtask::registry::{Config, Server};
+
+use super::forge::{Forgery, Yard, copy, state, tags};
+use super::program::{Outcome, Program};
+
+const VOLUME_1: &str = "volumes/demo-1.2.0.0001.tar.age";
+const VOLUME_2: &str = "volumes/demo-1.2.0.0002.tar.age";
+/// What is said when the vendor is at fault.
+const VENDOR: &str = "send this report to the vendor";
+
+struct Desk {
+    yard: Yard,
+    program: Program,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let yard = Yard::new();
+        let program = Program::at(&yard.path("."));
+        program.done(&["trust", "init", "--key", "vendor.pub", "--threshold", "1", "--out", "trust.json"]);
+        Forgery::small().write(&yard, "good", &[&yard.key]);
+        Self { yard, program }
+    }
+
+    /// A fresh copy of the bundle, called `name`.
+    fn copy(&self, name: &str) -> std::path::PathBuf {
+        let bundle = self.yard.path(name);
+        let _ = fs::remove_dir_all(&bundle);
+        copy(&self.yard.path("good"), &bundle);
+        bundle
+    }
+
+    fn run(&self, line: &str) -> Outcome {
+        let line = format!("{line} --trust trust.json --identity acme.key");
+        self.program.run(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Loads, and proves that nothing was sent when it ended with other than 0.
+    fn load(&self, line: &str) -> Outcome {
+        let registry = Server::start(Config::default()).unwrap();
+        let outcome = self.run(&format!("load {line} --registry {}/mirror", registry.host()));
+        assert_eq!(tags(&registry).is_empty(), outcome.code != Some(0), "{outcome:?}");
+        outcome
+    }
+}
+
+#[track_caller]
+fn accuses_nobody(outcome: &Outcome) {
+    for word in [VENDOR, "is as signed, but", "has the bytes of", "is not the tar"] {
+        assert!(!outcome.stderr.contains(word) && !outcome.stdout.contains(word), "{word}: {outcome:#?}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_and_nothing_is_sent() {
+    let desk = Desk::new();
+    for name in [VOLUME_1, "bundle.json"] {
+        fs::remove_file(desk.copy("case").join(name)).unwrap();
+        let missing = format!("{name} is missing");
+        desk.load("case").says(1, &[&missing, "nothing was sent"]);
+        desk.run("verify case").says(1, &[&missing]);
+    }
+}
+
+#[test]
+fn faults_of_copying_accuse_no_vendor() {
+    let desk = Desk::new();
+    let spoil: [(&str, fn(&Path)); 3] = [
+        ("0001.tar.age has 0 bytes", |bundle| fs::write(bundle.join(VOLUME_1), b"").unwrap()),
+        ("0001.tar.age has 100000 bytes", |bundle| {
+            fs::File::options().write(true).open(bundle.join(VOLUME_1)).unwrap().set_len(100_000).unwrap();
+        }),
+        ("0002.tar.age is damaged in chunk 0", |bundle| {
+            let aside = bundle.with_extension("aside");
+            for (from, to) in [(VOLUME_1, None), (VOLUME_2, Some(VOLUME_1))] {
+                fs::rename(bundle.join(from), to.map_or(aside.clone(), |to| bundle.join(to))).unwrap();
+            }
+            fs::rename(aside, bundle.join(VOLUME_2)).unwrap();
+        }),
+    ];
+    for (words, spoil) in spoil {
+        spoil(&desk.copy("case"));
+        let seen = desk.run("verify case");
+        seen.says(1, &[words, "copy the files named above again", "was not checked"]);
+        accuses_nobody(&seen);
+    }
+}
+
+#[test]
+fn a_grant_of_another_release_is_one_finding_that_says_which_to_ask_for() {
+    let desk = Desk::new();
+    let later =
+        Forgery { version: "1.3.0", ..Forgery::small() }.write(&desk.yard, "later", &[&desk.yard.key]);
+    let bundle = desk.copy("case");
+    fs::copy(later.join("grants/acme.age"), bundle.join("grants/acme.age")).unwrap();
+    let words = ["grants/acme.age is for another release key than that of demo 1.2.0"];
+    let seen = desk.run("verify case");
+    seen.says(1, &words);
+    assert_eq!(seen.stdout.matches("refused").count(), 1, "{seen:#?}");
+    accuses_nobody(&seen);
+    desk.load("case").says(1, &[words[0], "ask the vendor for the grant for demo 1.2.0"]);
+}
+
+#[test]
+fn a_damaged_grant_is_copied_again() {
+    let desk = Desk::new();
+    let path = desk.copy("case").join("grants/acme.age");
+    let good = fs::read(&path).unwrap();
+    // In the header's first line, and in the last byte of what is sealed.
+    for at in [3, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, bad).unwrap();
+        for seen in [desk.run("verify case"), desk.load("case")] {
+            seen.says(1, &["the grant case/grants/acme.age is damaged", "copy it again"]);
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    desk.load("case").says(1, &["none of the 1 grants", "yours may also be damaged"]);
+}
+
+#[test]
+fn folders_that_do_not_belong_together_are_named() {
+    let desk = Desk::new();
+    Forgery { version: "1.3.0", ..Forgery::small() }.write(&desk.yard, "later", &[&desk.yard.key]);
+    let other = "later is another release than good, or a copy that differs";
+    desk.run("verify good later").says(1, &[other]);
+    desk.load("good later").says(1, &[other]);
+    desk.run("verify good nowhere").says(2, &["there is no folder nowhere"]);
+    desk.load("good nowhere").says(2, &["there is no folder nowhere"]);
+}
+
+#[test]
+fn a_load_says_what_it_checked() {
+    let desk = Desk::new();
+    desk.load("good").says(0, &["the other files of the folder were not"]);
+    let registry = Server::start(Config::default()).unwrap();
+    let plan = desk.run(&format!("load good --dry-run --registry {}/mirror", registry.host()));
+    plan.says(0, &["no other byte of a volume was read"]);
+}
+
+/// Takes the medium away when everything was planned and nothing was sent yet.
+struct Pull<'a>(&'a Path);
+
+impl Observer for Pull<'_> {
+    fn event(&self, event: Event<'_>) {
+        if matches!(event, Event::Begin { verb: "load", .. }) {
+            fs::rename(self.0, self.0.with_extension("pulled")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_medium_that_is_pulled_out_is_not_called_damaged() {
+    let desk = Desk::new();
+    let bundle = desk.copy("case");
+    let before = state(&bundle).len();
+    let registry = Server::start(Config::default()).unwrap();
+    let judge = desk.yard.judge();
+    let request = load::Request {
+        folders: std::slice::from_ref(&bundle),
+        policy: &judge.policy,
+        with: judge.with,
+        mapping: &Mapping::new(&format!("{}/mirror", registry.host()), &[], false).unwrap(),
+        parallel: 2,
+        now: judge.now,
+        state: None,
+        allow_downgrade: false,
+        mode: load::Mode::Write,
+    };
+    let report = load::load(&request, &desk.yard.client, &Pull(&bundle)).unwrap();
+    assert!(!report.ok && report.items().any(|item| item.gone), "{report:?}");
+    assert!(report.items().all(|item| !item.damaged), "{report:?}");
+    fs::rename(bundle.with_extension("pulled"), &bundle).unwrap();
+    assert_eq!(state(&bundle).len(), before);
+    let report = load::load(&request, &desk.yard.client, &bundle::progress::Silent).unwrap();
+    assert!(report.ok, "{report:?}");
+}
