@@ -266,7 +266,7 @@ pub(crate) struct Yard {
     pub(crate) acme: Identities,
     pub(crate) escrow: Identities,
     pub(crate) grantees: Vec<(&'static str, Recipient)>,
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
 }
 
 /// What a command said.
