@@ -34,6 +34,11 @@ pub(super) struct Failure {
     hint: Option<String>,
 }
 
+/// What to do about a fault of a registry that one thing of many met.
+pub(super) fn advice_on_registry(error: &crate::registry::Error) -> Option<String> {
+    registry::of(error).hint
+}
+
 impl Failure {
     fn new(kind: &'static str, exit: Exit, message: impl Into<String>) -> Self {
         Self { kind, exit, message: message.into(), causes: Vec::new(), state: None, hint: None }

@@ -1,5 +1,6 @@
 //! `bundle load`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl Verb for Load {
         if let Some(path) = self.mapping.as_ref().filter(|_| report.items().next().is_some()) {
             fs::write(path, went(&report).as_bytes(), fs::PUBLIC)?;
         }
-        ui.answer(&report, |page| draw(page, &report, &self.registry));
+        ui.answer(&report, |page| draw(page, &report, self.place()));
         advise(ui, &report.findings);
         Ok(self.judge(ui, &report))
     }
@@ -83,12 +84,17 @@ impl Verb for Load {
     fn when_stopped(&self) -> String {
         format!(
             "{} keeps what it has. The same command goes on from there; the bundle was only read.",
-            self.registry
+            self.place()
         )
     }
 }
 
 impl Load {
+    /// Where to, as it is used.
+    fn place(&self) -> &str {
+        self.registry.trim_end_matches('/')
+    }
+
     /// The exit code, with a word on what failed.
     fn judge(&self, ui: &Ui, report: &Report) -> Exit {
         if report.ok {
@@ -114,9 +120,14 @@ impl Load {
             ui.hint("bundle verify names what is damaged; copy that again, then run the same command: it sends only what is missing");
             return Exit::Refused;
         }
+        let causes = report.items().filter_map(|item| item.cause.as_ref());
+        let hints: BTreeSet<String> = causes.filter_map(super::failure::advice_on_registry).collect();
+        for hint in hints {
+            ui.hint(&hint);
+        }
         ui.hint(&format!(
             "{} keeps what it has; run the same command again when the cause is mended: it sends only what is missing",
-            self.registry
+            self.place()
         ));
         Exit::World
     }
@@ -182,8 +193,17 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
             page.table(&["", what, "digest"], &list.iter().map(row).collect::<Vec<_>>());
         }
     }
+    // One cause that failed many things is told once.
+    let mut failed = BTreeMap::<&str, Vec<&Delivery>>::new();
     for item in report.items().filter(|item| item.state == State::Failed) {
-        page.labelled(&paint.red("failed"), &format!("{}: {}", item.to, item.why.as_deref().unwrap_or("")));
+        failed.entry(item.why.as_deref().unwrap_or("")).or_default().push(item);
+    }
+    for (why, items) in failed {
+        let what = match items[..] {
+            [one] => one.to.to_string(),
+            _ => format!("{} of {}", items.len(), report.items().count()),
+        };
+        page.labelled(&paint.red("failed"), &format!("{what}: {why}"));
     }
     let counts = &report.blobs;
     // Both are easily taken for a check of the whole medium.
@@ -200,6 +220,7 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
         ));
         return;
     }
+    let all_were_there = report.items().all(|item| item.state == State::Present);
     let sent = format!(
         "blobs: {} sent ({}), {} taken over, {} were there",
         counts.sent,
@@ -207,7 +228,9 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
         counts.mounted,
         counts.present
     );
-    page.line(&sent);
+    if !all_were_there {
+        page.line(&sent);
+    }
     let all = counted(&[
         (report.images.len(), "image"),
         (report.referrers.len(), "referrer"),

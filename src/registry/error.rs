@@ -56,6 +56,28 @@ pub enum Error {
         /// The deepest cause the system named.
         why: String,
     },
+    /// Its name resolves to nothing.
+    #[error("there is no address for {host}")]
+    NoAddress {
+        /// Host and port that were called.
+        host: String,
+    },
+    /// A connection that was open broke, after every attempt.
+    #[error("the connection to {host} broke: {why}")]
+    Broken {
+        /// Host and port that were called.
+        host: String,
+        /// The deepest cause the system named.
+        why: String,
+    },
+    /// There is no registry at the address.
+    #[error("{host} is no registry, or not at this address: it answers {status} to /v2/")]
+    NoRegistry {
+        /// Host and port that answered.
+        host: String,
+        /// HTTP status.
+        status: u16,
+    },
     /// The TLS handshake failed: the certificate, the name, the protocol.
     #[error("{host}: TLS: {why}")]
     Tls {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::redirect;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use url::Url;
 
 use super::hosts::{authority, loops_back};
@@ -117,11 +117,36 @@ pub(super) fn fault(error: reqwest::Error, url: &Url) -> Fault {
         Some(rustls::Error::InvalidMessage(_)) => {
             Fault::WrongScheme(Error::Tls { host, why: "it does not speak TLS".into() }.into())
         }
-        Some(_) => Fault::Other(Error::Tls { host, why }.into()),
+        Some(tls) => Fault::Other(Error::Tls { host, why: out_of_time(tls).unwrap_or(why) }.into()),
         None if why.contains("tls handshake eof") || why.contains("invalid HTTP") => {
             Fault::WrongScheme(Failure::passing(Error::Unreachable { host, why }))
         }
-        None => Fault::Other(Failure::passing(Error::Unreachable { host, why })),
+        // The resolver's word for it names its own query types, and is no text for people.
+        None if why.contains("no records found") => Fault::Other(Failure::passing(Error::NoAddress { host })),
+        None if error.is_connect() => Fault::Other(Failure::passing(Error::Unreachable { host, why })),
+        None => Fault::Other(Failure::passing(Error::Broken { host, why })),
+    }
+}
+
+/// A certificate out of its time, with dates that can be compared; `None` for any other verdict.
+fn out_of_time(error: &rustls::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(verdict) = error else { return None };
+    let date = |time: &rustls::pki_types::UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).ok()?;
+        Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
+    };
+    match verdict {
+        CertificateError::ExpiredContext { time, not_after } => Some(format!(
+            "its certificate expired on {}; this machine's clock says {}",
+            date(not_after)?,
+            date(time)?
+        )),
+        CertificateError::NotValidYetContext { time, not_before } => Some(format!(
+            "its certificate holds only from {}; this machine's clock says {}",
+            date(not_before)?,
+            date(time)?
+        )),
+        _ => None,
     }
 }
 

@@ -61,7 +61,25 @@ impl Client {
         repository: &Repository,
         pointer: &Pointer,
     ) -> Result<Option<ManifestHead>, Error> {
-        let ask = manifest_ask(Method::HEAD, repository, pointer);
+        self.head(repository, pointer, false)
+    }
+
+    /// The same, giving up sooner on a registry that fails (5xx): for one who can do without the answer.
+    pub(crate) fn glance_manifest(
+        &self,
+        repository: &Repository,
+        pointer: &Pointer,
+    ) -> Result<Option<ManifestHead>, Error> {
+        self.head(repository, pointer, true)
+    }
+
+    fn head(
+        &self,
+        repository: &Repository,
+        pointer: &Pointer,
+        few: bool,
+    ) -> Result<Option<ManifestHead>, Error> {
+        let ask = Ask { few, ..manifest_ask(Method::HEAD, repository, pointer) };
         let answer = self.runtime.block_on(self.core.ask(&ask))?;
         match answer.status {
             404 => return Ok(None),

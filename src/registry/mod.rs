@@ -76,7 +76,11 @@ impl Client {
         let ask = request::Ask::new(reqwest::Method::GET, registry, to, format!("{registry}/v2/"));
         let answer = self.runtime.block_on(self.core.ask(&ask))?;
         answer.not_a_page(&ask.what)?;
-        if answer.status == 200 { Ok(()) } else { Err(answer.refusal(registry, &ask.what)) }
+        match answer.status {
+            200 => Ok(()),
+            status @ (404 | 405 | 410) => Err(Error::NoRegistry { host: registry.to_owned(), status }),
+            _ => Err(answer.refusal(registry, &ask.what)),
+        }
     }
 }
 

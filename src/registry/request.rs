@@ -19,6 +19,9 @@ use crate::checked::small;
 use crate::limits;
 use crate::progress::{Event, Observer};
 
+/// Attempts of a question that can be left open.
+const FEW: u32 = 2;
+
 /// What every request needs. Shared; holds no runtime, so that a task may own it.
 pub(super) struct Core {
     pub(super) http: Http,
@@ -43,6 +46,8 @@ pub(super) struct Ask<'a> {
     pub(super) limit: u64,
     /// What is asked for, for messages.
     pub(super) what: String,
+    /// Whether a registry that fails (5xx) is believed after [`FEW`] attempts: its answer is not needed.
+    pub(super) few: bool,
     /// Looks at the head of each answer of the first host, redirects among them.
     pub(super) watch: Option<&'a Watch<'a>>,
 }
@@ -85,6 +90,7 @@ impl<'a> Ask<'a> {
             scopes: Vec::new(),
             limit: limits::MANIFEST_BYTES,
             what,
+            few: false,
             watch: None,
         }
     }
@@ -121,6 +127,12 @@ impl Core {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => {
                     failures += 1;
+                    if ask.few
+                        && failures >= FEW
+                        && matches!(failure.error, Error::Refused { status: 500.., .. })
+                    {
+                        return Err(failure.error);
+                    }
                     self.pause(failure, failures, &ask.what).await?;
                 }
             }

@@ -124,6 +124,23 @@ fn plain() {
     registry_to_registry(Kind::Plain);
 }
 
+/// A disk that was full leaves an empty link, and the registry answers 500 to whoever asks after that tag, until it is put again.
+#[test]
+fn a_tag_that_the_registry_lost_is_put_again() {
+    let delivery = registry_to_registry(Kind::Plain);
+    let image = &delivery.images[0];
+    let repositories = delivery.customer.storage().join("docker/registry/v2/repositories/mirror");
+    let link =
+        repositories.join(&image.repository).join("_manifests/tags").join(&image.tag).join("current/link");
+    assert!(fs::metadata(&link).unwrap().len() > 0);
+    fs::write(&link, "").unwrap();
+    let before = delivery.customer.requests().len();
+    delivery.load_with(delivery.customer.options()).says(0, &[]);
+    let asked = delivery.customer.requests().split_off(before);
+    assert_eq!(asked.iter().filter(|line| line.ends_with(" 500")).count(), 2, "{asked:#?}");
+    delivery.compare();
+}
+
 #[test]
 fn with_passwords() {
     let delivery = registry_to_registry(Kind::Htpasswd);

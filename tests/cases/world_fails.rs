@@ -355,3 +355,42 @@ fn tokens_that_run_out_only_cost_requests() {
         assert_eq!(customer.tags("mirror/acme/app").len(), 1);
     }
 }
+
+#[test]
+fn a_registry_that_fails_when_asked_is_sent_to_and_names_what_failed() {
+    let bench = Bench::new(Config::default(), 64 << 10);
+    let stage = &bench.stage;
+    stage.program.done(&stage.build("out"));
+    let load = |host: &str| stage.program.run(&stage.load(&stage.bundle("out"), host));
+    let customer = Server::start(Config::default()).unwrap();
+    // It cannot say whether the tag is there, and takes it.
+    customer
+        .faults()
+        .add(Rule::new(Action::Status(500, Vec::new())).method("HEAD").path("/manifests/v1").times(2));
+    load(&customer.host()).says(0, &[]);
+    assert_eq!(customer.tags("mirror/acme/app").len(), 1);
+    // What it refuses while it is sent to has advice of its own.
+    for (status, advice) in [(413, "raise that limit"), (403, "for the right"), (507, "its disk")] {
+        customer.wipe();
+        customer.faults().clear();
+        for method in ["POST", "PUT", "PATCH"] {
+            customer.faults().add(Rule::new(Action::Status(status, Vec::new())).method(method));
+        }
+        load(&customer.host()).says(3, &[advice, "keeps what it has"]);
+    }
+}
+
+#[test]
+fn what_is_no_registry_is_told_so() {
+    let bench = Bench::new(Config::default(), 64 << 10);
+    let stage = &bench.stage;
+    stage.program.done(&stage.build("out"));
+    let load = |host: &str| stage.program.run(&stage.load(&stage.bundle("out"), host));
+    let customer = Server::start(Config::default()).unwrap();
+    customer.faults().add(Rule::new(Action::Status(404, Vec::new())));
+    load(&customer.host()).says(3, &["is no registry, or not at this address", "only a prefix of names"]);
+    customer.faults().clear();
+    load(&customer.host()).says(0, &["3 sent"]);
+    // Nothing is counted where all was there.
+    assert!(!load(&customer.host()).stdout.contains("sent"));
+}

@@ -22,8 +22,21 @@ pub(super) fn of(error: &Error) -> Failure {
         }
         Error::TooManyRequests { .. } => Failure::world("too_many_requests", "").hint("wait, then run the same command again; it goes on"),
         Error::Unreachable { host, .. } => Failure::world("unreachable", "").hint(format!(
-            "look at name, port, network and proxy (HTTPS_PROXY, NO_PROXY): curl -v {host}/v2/"
+            "look at name, port, network and proxy (HTTPS_PROXY, NO_PROXY): curl -v https://{host}/v2/ (http:// where it has no TLS)"
         )),
+        Error::NoAddress { host } if !host.contains(['.', ':']) => Failure::world("unreachable", "").hint(format!(
+            "it begins with the registry's host, like HOST/{host}; was the host forgotten? If {host} is the host: this machine cannot resolve that name"
+        )),
+        Error::NoAddress { .. } => Failure::world("unreachable", "")
+            .hint("look at the spelling of the name, and at the name servers of this machine (/etc/resolv.conf, /etc/hosts)"),
+        Error::Broken { .. } => Failure::world("connection", "")
+            .hint("look at the network and at the registry's log (or its proxy's: limits of size and time), then run the same command again; it goes on"),
+        Error::NoRegistry { .. } => Failure::world("not_a_registry", "").hint("look at host and port: a registry answers at /v2/ of its host; what comes after the host is only a prefix of names"),
+        Error::Tls { why, .. } if why.contains("expired on") || why.contains("holds only from") => Failure::world("tls", "")
+            .hint("if the clock is right, whoever runs the registry must renew its certificate; else set the clock"),
+        Error::Tls { why, .. } if why.contains("CaUsedAsEndEntity") => Failure::world("tls", "").hint(
+            "the registry shows a CA's certificate (CA:TRUE) as its own; give it one that is not a CA's: openssl req -x509 … -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME, and that to --ca-file",
+        ),
         Error::Tls { .. } => Failure::world("tls", "")
             .hint("if the registry has an own CA: --ca-file CA.pem; if it speaks plain HTTP: --plain-http HOST"),
         Error::WrongDigest { .. } => Failure::refused("wrong_digest", "")
@@ -40,10 +53,13 @@ pub(super) fn of(error: &Error) -> Failure {
             Failure::refused("plain_http", "").hint(format!("if that is meant: --plain-http {host}"))
         }
         Error::Refused { status: 413, .. } => {
-            Failure::world("registry_refused", "").hint("the registry, or a proxy before it, limits the size of uploads: raise that limit")
+            Failure::world("registry_refused", "").hint("the registry, or a proxy before it, limits the size of uploads: raise that limit (nginx: client_max_body_size; its ingress: proxy-body-size)")
+        }
+        Error::Refused { status: 400, message, .. } if message.contains("HTTPS") => {
+            Failure::world("registry_refused", "").hint("it speaks TLS there: leave --plain-http out")
         }
         Error::Refused { status: 500.., .. } => {
-            Failure::world("registry_failed", "").hint("the fault is in the registry: look at its log and its disk, then run the same command again")
+            Failure::world("registry_failed", "").hint("the fault is in the registry: look at its own log and at its disk (is it full?), then run the same command again")
         }
         Error::Refused { .. } => Failure::world("registry_refused", "").hint("the words after the status are the registry's own"),
         Error::Web { site, host, status, code, .. } => web(*site, host, *status, code),

@@ -12,11 +12,17 @@ use crate::plan::placing::Placed;
 use crate::registry::{self, Client};
 
 /// For each thing, whether the registry holds it under its name with the very digest, and all that refers to it.
+///
+/// A registry that fails when it is asked (5xx) leaves the thing unknown, and it is sent as if it were not there: a tag that its disk lost
+/// answers so for ever, and putting it again is what mends it. What the registry says after the push decides.
 pub(super) fn ask(placed: &[Placed], parallel: usize, client: &Client) -> Result<Vec<bool>, Error> {
     let answers: Vec<Mutex<Option<Result<bool, registry::Error>>>> =
         placed.iter().map(|_| Mutex::new(None)).collect();
     transfer::in_parallel(placed.len(), parallel.max(4), &AtomicBool::new(false), &|item| {
-        let answer = is_there(&placed[item], client);
+        let answer = match is_there(&placed[item], client) {
+            Err(registry::Error::Refused { status: 500.., .. }) => Ok(false),
+            answer => answer,
+        };
         if let Ok(mut slot) = answers[item].lock() {
             *slot = Some(answer);
         }
@@ -64,5 +70,5 @@ fn holds(
     wanted: Digest,
     client: &Client,
 ) -> Result<bool, registry::Error> {
-    Ok(client.head_manifest(repository, pointer)?.is_some_and(|head| head.digest == Some(wanted)))
+    Ok(client.glance_manifest(repository, pointer)?.is_some_and(|head| head.digest == Some(wanted)))
 }

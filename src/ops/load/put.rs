@@ -24,6 +24,8 @@ pub(super) struct Fault {
     pub(super) why: String,
     pub(super) damaged: bool,
     pub(super) gone: bool,
+    /// The registry's part in it.
+    pub(super) cause: Option<Box<registry::Error>>,
 }
 
 /// What became of each thing that was to be put, by the name it was to have.
@@ -31,20 +33,23 @@ pub(super) type Outcomes = HashMap<Reference, Result<(), Fault>>;
 
 impl From<store::Error> for Fault {
     fn from(error: store::Error) -> Self {
+        if let store::Error::Registry(error) = error {
+            return error.into();
+        }
         let gone = matches!(error, store::Error::Gone { .. });
         // What may not be read, or cannot be any more, says nothing of the bytes.
         let world = match &error {
-            store::Error::Registry(_) | store::Error::Interrupted => true,
+            store::Error::Interrupted => true,
             store::Error::Io { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
             _ => gone,
         };
-        Self { why: error.to_string(), damaged: !world, gone }
+        Self { why: error.to_string(), damaged: !world, gone, cause: None }
     }
 }
 
 impl From<registry::Error> for Fault {
     fn from(error: registry::Error) -> Self {
-        Self { why: error.to_string(), damaged: false, gone: false }
+        Self { why: error.to_string(), damaged: false, gone: false, cause: Some(Box::new(error)) }
     }
 }
 
@@ -178,6 +183,7 @@ impl Loading<'_> {
             why: format!("the list of what refers to {subject} in {repository}: {error}"),
             damaged: false,
             gone: false,
+            cause: None,
         };
         let blob = Blob { digest: manifest.digest, size: bytes.len() as u64 };
         let listed = referrer::describe(bytes, &manifest.media_type, blob).map_err(malformed)?;
@@ -208,7 +214,7 @@ impl Loading<'_> {
             placed.from,
             names.join(", ")
         );
-        Err(Fault { why, damaged: false, gone: false })
+        Err(Fault { why, damaged: false, gone: false, cause: None })
     }
 
     /// Whether the registry holds `wanted` where it was put.
@@ -220,6 +226,6 @@ impl Loading<'_> {
         }
         let got = got.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
         let why = format!("the registry holds {got} under {to} after {wanted} was put there");
-        Err(Fault { why, damaged: false, gone: false })
+        Err(Fault { why, damaged: false, gone: false, cause: None })
     }
 }

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::oci::Reference;
 use crate::ops::finding::Finding;
 use crate::plan::placing::{Kind, Placed};
+use crate::registry;
 
 /// What was loaded, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,6 +79,9 @@ pub struct Delivery {
     /// Whether it failed because the medium was taken away.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// The registry's fault, where it is one.
+    #[serde(skip)]
+    pub cause: Option<registry::Error>,
 }
 
 /// What became of one thing.
@@ -112,11 +116,13 @@ impl Report {
     /// Takes in what became of `placed`, of which the registry had everything that `there` says.
     pub(super) fn settle(&mut self, placed: Vec<Placed>, there: &[bool], mut outcomes: Outcomes) {
         for (placed, there) in placed.into_iter().zip(there) {
-            let (state, why, damaged, gone) = match outcomes.remove(&placed.to) {
-                _ if *there => (State::Present, None, false, false),
-                None => (State::Planned, None, false, false),
-                Some(Ok(())) => (State::Loaded, None, false, false),
-                Some(Err(Fault { why, damaged, gone })) => (State::Failed, Some(why), damaged, gone),
+            let (state, why, damaged, gone, cause) = match outcomes.remove(&placed.to) {
+                _ if *there => (State::Present, None, false, false, None),
+                None => (State::Planned, None, false, false, None),
+                Some(Ok(())) => (State::Loaded, None, false, false, None),
+                Some(Err(Fault { why, damaged, gone, cause })) => {
+                    (State::Failed, Some(why), damaged, gone, cause.map(|cause| *cause))
+                }
             };
             self.referrers.extend(placed.referrers.into_iter().map(|referrer| Delivery {
                 from: referrer.listed.to_string(),
@@ -127,6 +133,7 @@ impl Report {
                 why: None,
                 damaged: false,
                 gone: false,
+                cause: None,
             }));
             let Placed { kind, from, to, root: digest, .. } = placed;
             let list = match kind {
@@ -134,7 +141,7 @@ impl Report {
                 Kind::Chart => &mut self.charts,
                 Kind::Model => &mut self.models,
             };
-            list.push(Delivery { from, to, digest, original_digest: None, state, why, damaged, gone });
+            list.push(Delivery { from, to, digest, original_digest: None, state, why, damaged, gone, cause });
         }
         let failed = self.items().any(|item| item.state == State::Failed);
         self.ok = !failed;
