@@ -14,9 +14,12 @@ use crate::ops::transfer::in_parallel;
 use crate::ops::verify::folder;
 use crate::progress::{Event, Observer};
 use crate::store::volumes::Volumes;
+use crate::sys::fs;
 
 /// Bytes read at once: what stays in a core's own cache until it is hashed.
 const PIECE: usize = 256 << 10;
+/// Bytes that the system is asked for at once, ahead of the hashing.
+const AHEAD: u64 = 2 << 20;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -39,6 +42,11 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     in_parallel(work.len(), cores, &AtomicBool::new(false), &|item| {
         let (number, chunk) = work[item];
+        // Whoever comes next to a free core finds its chunk in memory: the medium reads it while this one is hashed.
+        let coming = work.get(item + cores).and_then(|&(number, chunk)| {
+            let (file, _) = volumes.file(number).ok()?;
+            Some((file, chunk * CHUNK_BYTES))
+        });
         // Opened for each chunk: a bundle may have more volumes than a process may have open files.
         let file = match volumes.file(number) {
             Ok((file, _)) => file,
@@ -50,7 +58,16 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         let volume = &index.volumes[number];
         let from = chunk * CHUNK_BYTES;
         let to = volume.bytes.min(from + CHUNK_BYTES);
-        match hash(&file, from, to, observer) {
+        let ahead = |at: u64| {
+            if let Some((file, from)) = &coming {
+                fs::read_ahead(file, from + at, from + at + AHEAD);
+            }
+        };
+        // Nobody came before these, who would have asked for them.
+        if item < cores {
+            fs::read_ahead(&file, from, to);
+        }
+        match hash(&file, (from, to), &ahead, observer) {
             Ok(hasher) if hasher.length() == to - from => {
                 if hasher.finish() == volume.chunks[crate::checked::small(chunk)] {
                     good.fetch_add(to - from, Ordering::Relaxed);
@@ -75,12 +92,21 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     Seen { bytes: good.into_inner(), findings: unopened.chain(bad).collect() }
 }
 
-fn hash(file: &File, from: u64, to: u64, observer: &dyn Observer) -> std::io::Result<Hasher> {
+/// Hashes `from..to` of `file`; tells `ahead` how far it is, every [`AHEAD`] bytes.
+fn hash(
+    file: &File,
+    (from, to): (u64, u64),
+    ahead: &dyn Fn(u64),
+    observer: &dyn Observer,
+) -> std::io::Result<Hasher> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; PIECE];
-    let mut at = from;
-    crate::sys::fs::read_ahead(file, from, to);
+    let (mut at, mut told) = (from, from);
     while at < to {
+        if at >= told {
+            ahead(told - from);
+            told += AHEAD;
+        }
         let wanted = crate::checked::small(to - at).min(PIECE);
         let read = file.read_at(&mut buffer[..wanted], at)?;
         if read == 0 {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +91,13 @@ pub(super) fn read(files: &[PathBuf], cores: usize) -> Result<f64, String> {
     Ok(bytes as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Gives every piece of `files` to one of `cores` workers, each made by `worker`, in no order; the bytes that were read.
+/// Bytes that the system is asked for at once.
+const ASK: u64 = 2 << 20;
+/// How far before they are due.
+const AHEAD: u64 = 16 << 20;
+
+/// Gives every piece of `files` to one of `cores` workers, each made by `worker`, in no order; the bytes that were read. The medium is
+/// asked for what comes next before it is due, so that it reads while the workers work.
 pub(super) fn pieces<W>(
     files: &[PathBuf],
     cores: usize,
@@ -123,6 +130,9 @@ where
             };
             let from = number * piece as u64;
             let wanted = usize::try_from(length - from).unwrap_or(piece).min(piece);
+            if from.is_multiple_of(ASK) {
+                let _ = fadvise(file, from + AHEAD, NonZeroU64::new(ASK), Advice::WillNeed);
+            }
             file.read_exact_at(&mut buffer[..wanted], from)?;
             handle(&mut buffer[..wanted])?;
             total.fetch_add(wanted as u64, Ordering::Relaxed);
