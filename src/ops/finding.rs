@@ -238,7 +238,9 @@ impl From<signing::Finding> for Finding {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Signature { detail, .. } | Self::Unchecked { detail } => f.write_str(detail),
+            Self::Signature { detail, .. } | Self::Unchecked { detail } | Self::OtherKey { detail, .. } => {
+                f.write_str(detail)
+            }
             Self::Missing { path } => write!(f, "{path} is missing"),
             Self::Extra { path } => write!(f, "{path} is not listed in SHA256SUMS"),
             Self::Changed { path, .. } => write!(f, "{path} is not the file that was signed"),
@@ -246,10 +248,10 @@ impl fmt::Display for What {
             Self::Damaged { path, chunk, from, to } => {
                 write!(f, "{path} is damaged in chunk {chunk}, bytes {from} to {to}")
             }
-            Self::Unreadable { path, why } => write!(f, "{path} cannot be read: {why}"),
-            Self::Denied { path, why } => write!(f, "{path} cannot be read: {why}"),
+            Self::Unreadable { path, why } | Self::Denied { path, why } => {
+                write!(f, "{path} cannot be read: {why}")
+            }
             Self::Gone { path, why } => write!(f, "{path} is not there any more: {why}"),
-            Self::OtherKey { detail, .. } => f.write_str(detail),
             Self::Contradiction { path } => write!(f, "bundle.json and SHA256SUMS disagree about {path}"),
             Self::NotOpened { path, from, to } => {
                 write!(f, "{path} is as signed, but bytes {from} to {to} do not open under the release key")

@@ -73,7 +73,8 @@ fn what_is_missing_is_named_and_nothing_is_sent() {
 #[test]
 fn faults_of_copying_accuse_no_vendor() {
     let desk = Desk::new();
-    let spoil: [(&str, fn(&Path)); 3] = [
+    type Spoil = fn(&Path);
+    let spoil: [(&str, Spoil); 3] = [
         ("0001.tar.age has 0 bytes", |bundle| fs::write(bundle.join(VOLUME_1), b"").unwrap()),
         ("0001.tar.age has 100000 bytes", |bundle| {
             fs::File::options().write(true).open(bundle.join(VOLUME_1)).unwrap().set_len(100_000).unwrap();

@@ -515,14 +515,13 @@ impl TarCheck {
     }
 }
 
+/// Something of each chunk, or byte, of a volume.
+type ByPlace<T> = BTreeMap<(usize, u64), T>;
+
 /// Damaged chunks, narrowed to the units that do not open; and what does not open although its chunk is as signed.
-fn damage(
-    index: &Index,
-    (good, bad): (&BTreeMap<(usize, u64), u64>, &BTreeMap<(usize, u64), ()>),
-    unopened: BTreeMap<(usize, u64), u64>,
-) -> Vec<Finding> {
+fn damage(index: &Index, (good, bad): (&ByPlace<u64>, &ByPlace<()>), unopened: ByPlace<u64>) -> Vec<Finding> {
     let path = |volume: usize| index.volumes[volume].name.to_string();
-    let mut ranges: BTreeMap<(usize, u64), (u64, u64)> = BTreeMap::new();
+    let mut ranges: ByPlace<(u64, u64)> = BTreeMap::new();
     let mut findings = Vec::new();
     for ((volume, from), to) in unopened {
         let chunks = from / CHUNK_BYTES..=(to - 1) / CHUNK_BYTES;
