@@ -10,6 +10,7 @@ mod medium;
 mod peers;
 mod report;
 mod row;
+mod serve;
 mod spine;
 mod weights;
 

@@ -62,14 +62,14 @@ pub(super) fn rows(stage: &Stage<'_>, tags: &[String], bytes: u64) -> Result<Vec
 }
 
 /// Debian's `docker-registry` on a free port; ended when dropped.
-struct Registry {
+pub(super) struct Registry {
     child: Child,
-    host: String,
+    pub(super) host: String,
     folder: std::path::PathBuf,
 }
 
 impl Registry {
-    fn start(folder: &Path) -> Result<Self, String> {
+    pub(super) fn start(folder: &Path) -> Result<Self, String> {
         let text = |e: std::io::Error| e.to_string();
         std::fs::create_dir_all(folder).map_err(text)?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(text)?.port();
@@ -96,6 +96,18 @@ impl Registry {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(registry)
+    }
+
+    /// Every file of its storage.
+    pub(super) fn files(&self) -> Result<Vec<std::path::PathBuf>, String> {
+        let mut folders = vec![self.folder.join("data")];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for path in super::spine::files(&folder)? {
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
+            }
+        }
+        Ok(found)
     }
 }
 
