@@ -2,7 +2,8 @@
 //!
 //! Opening a stretch and hashing what it held cost about the same and need not wait for each other. A few threads open what readers
 //! ask for; each reader is a little ahead of itself, and all of them together are ahead by a fixed amount, so memory does not grow with
-//! their number: where that is used up, a reader opens its next stretch itself.
+//! their number. Where that is used up, and where there are readers enough to keep every core busy, a reader opens its next stretch itself
+//! and hashes it while it is still in the core's cache.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,6 +21,8 @@ use crate::digest::Blob;
 
 /// Units in a stretch: what a reader holds at the least.
 const UNITS: u64 = 4;
+/// Bytes handed out at a time.
+const PIECE: usize = 2 * PLAIN;
 /// Stretches that one reader is ahead at most.
 const EACH: usize = 3;
 /// Stretches that all readers together are ahead at most.
@@ -40,6 +43,8 @@ pub struct Ahead {
     volumes: Arc<Volumes>,
     orders: Mutex<Sender<Order>>,
     under_way: Arc<AtomicUsize>,
+    threads: usize,
+    readers: AtomicUsize,
 }
 
 impl std::fmt::Debug for Ahead {
@@ -55,12 +60,13 @@ impl Ahead {
         let (orders, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let under_way = Arc::new(AtomicUsize::new(0));
-        for _ in 0..threads.max(1) {
+        let threads = threads.max(1);
+        for _ in 0..threads {
             let (volumes, queue, under_way) =
                 (Arc::clone(&volumes), Arc::clone(&queue), Arc::clone(&under_way));
             std::thread::spawn(move || work(&volumes, &queue, &under_way));
         }
-        Self { volumes, orders: Mutex::new(orders), under_way }
+        Self { volumes, orders: Mutex::new(orders), under_way, threads, readers: AtomicUsize::new(0) }
     }
 
     /// The volumes.
@@ -74,11 +80,15 @@ impl Ahead {
     pub fn payload(&self, from: u64, to: u64) -> Reader<'_> {
         let end = to.min(self.volumes.shape().payload());
         let at = from.min(end);
+        self.readers.fetch_add(1, Ordering::Relaxed);
         Reader { ahead: self, at, end, file: None, coming: VecDeque::new(), ready: Bytes::new() }
     }
 
-    /// Hands `order` to the threads, unless all of them together are ahead far enough.
+    /// Hands `order` to the threads, unless they are not needed or all of them together are ahead far enough.
     fn order(&self, order: Order) -> Result<(), Order> {
+        if self.readers.load(Ordering::Relaxed) >= self.threads {
+            return Err(order);
+        }
         if self.under_way.fetch_add(1, Ordering::Relaxed) >= ALL {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
             return Err(order);
@@ -135,6 +145,12 @@ impl std::fmt::Debug for Reader<'_> {
     }
 }
 
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.ahead.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Reader<'_> {
     fn next_stretch(&mut self) -> Result<Option<(Stretch, Volume)>, Error> {
         let volumes = &self.ahead.volumes;
@@ -186,8 +202,8 @@ impl Pieces for Reader<'_> {
             };
             self.ready = opened;
         }
-        // In small pieces, so that what waits in queues holds few whole stretches.
-        let piece = self.ready.split_to(self.ready.len().min(PLAIN));
+        // Not whole stretches, of which queues would then hold many.
+        let piece = self.ready.split_to(self.ready.len().min(PIECE));
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 }
