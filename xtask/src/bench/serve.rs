@@ -29,7 +29,8 @@ pub(super) fn rows(stage: &Stage<'_>, bytes: u64) -> Result<Vec<Row>, String> {
     let serve = |parallel| {
         let serving = Serving::start(stage.program, stage.folder)?;
         let (seconds, got) = pull(&serving.host, &paths, parallel)?;
-        if got != bytes {
+        // A layer is a tar: a little more than what is in it.
+        if got < bytes {
             return Err(format!("{got} bytes of {bytes} were served"));
         }
         Ok(Run { seconds, memory: serving.memory(), ..Run::default() })
