@@ -27,6 +27,7 @@ mod cases {
     mod models;
     mod operator;
     mod peers;
+    mod planted;
     mod program;
     mod readme;
     mod referrers;

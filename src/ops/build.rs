@@ -20,6 +20,7 @@ use crate::limits;
 use crate::ops::grant::GrantName;
 use crate::plan::payload::{self, Payload, PayloadError};
 use crate::progress::{Event, Observer};
+use crate::release::Release;
 use crate::release::lock::{self, Lock, Of, Seal};
 use crate::release::{Origin, OriginError};
 use crate::sources::{self, Images, Reach};
@@ -149,6 +150,19 @@ pub enum Error {
         lock: PathBuf,
         /// The release.
         release: PathBuf,
+    },
+    /// The release cannot be read.
+    #[error(transparent)]
+    Release(#[from] crate::release::check::Error),
+    /// The lock names this release and says otherwise.
+    #[error("{lock}: {what} in it is not what {release} declares", lock = lock.display(), release = release.display())]
+    Edited {
+        /// The lock.
+        lock: PathBuf,
+        /// The release.
+        release: PathBuf,
+        /// What of it.
+        what: String,
     },
     /// Nobody could open what would be built.
     #[error("the release is sealed and no recipient is named")]
@@ -310,6 +324,10 @@ impl Plan {
         let lock = Lock::parse(&lock_bytes, &path.display().to_string())?;
         if !lock.belongs_to(&release) {
             return Err(Error::Stale { lock: path, release: request.file.to_owned() });
+        }
+        let declared = Release::parse(&release, &request.file.display().to_string())?;
+        if let Some(what) = lock.differs_from(&declared) {
+            return Err(Error::Edited { lock: path, release: request.file.to_owned(), what });
         }
         let size = request.volume_size.unwrap_or(lock.volume_size).0;
         let volume_bytes = Geometry::volume_bytes_below(lock.seal, size)

@@ -10,6 +10,7 @@ use crate::checked::ByteSize;
 use crate::digest::{Blob, Digest};
 use crate::oci::{Platform, Reference};
 
+mod agree;
 mod content;
 mod emit;
 mod entries;

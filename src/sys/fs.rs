@@ -66,6 +66,14 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
+    /// Something to go on with that somebody else could have prepared.
+    #[error("{path}: {why}", path = path.display())]
+    Foreign {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is so.
+        why: &'static str,
+    },
     /// A path that cannot name a file.
     #[error("\"{path}\" does not name a file", path = path.display())]
     NoName {

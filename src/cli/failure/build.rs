@@ -17,6 +17,11 @@ fn of(error: Error) -> Failure {
         Error::NoLock { .. } => Failure::usage("no_lock", "").hint("make it first: bundle lock"),
         Error::Stale { .. } => Failure::refused("stale_lock", "")
             .hint("bring it up to date with bundle lock, and review what changed"),
+        Error::Edited { .. } => Failure::refused("edited_lock", "").hint(
+            "somebody changed the lock after bundle lock wrote it: look who (git log -p), then make it anew with bundle lock",
+        ),
+        Error::Release(_) => Failure::usage("release", "")
+            .hint("the numbers after the file are line and column"),
         Error::NoRecipient => Failure::usage("no_recipient", "")
             .hint("name the vendor's escrow, so that more grants can be made later: --recipient escrow.pub"),
         Error::VolumeSize(_) => Failure::usage("volume_size", "").hint("give one like --volume-size 4GiB"),

@@ -31,6 +31,11 @@ pub(super) fn of(error: &fs::Error) -> Failure {
             "if nobody else can have read it: chmod 600 {}; otherwise make a new key",
             path.display()
         )),
+        fs::Error::Foreign { path, .. } => Failure::refused("foreign", "").hint(format!(
+            "what an interrupted build left must be this user's alone, because its key is used again: look who put {} there, remove the \
+             folder .NAME-VERSION.partial it belongs to, and build again, in a folder that others cannot write to",
+            path.display()
+        )),
         fs::Error::NoName { .. } => {
             Failure::usage("path", "").hint("give the path of a file, not of a folder")
         }

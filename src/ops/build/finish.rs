@@ -12,7 +12,7 @@ use crate::path::EntryPath;
 use crate::plan::payload;
 use crate::release::lock::LockedTool;
 use crate::sources::Reach;
-use crate::sys::fs;
+use crate::sys::{fs, own};
 
 /// Finishes the bundle in the work folder.
 pub(super) fn finish(
@@ -45,10 +45,7 @@ pub(super) fn finish(
             crate::bundle::index::IndexError::Contradiction(e.to_string())
         })?;
         let target = path.under(folder);
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|source| fs::Error::Io { path: parent.to_owned(), source })?;
-        }
+        own::folders_of(&target)?;
         fs::write(&target, &bytes, mode)?;
         files.push((path, Digest::of(&bytes)));
     }
@@ -91,7 +88,7 @@ fn sweep(folder: &Path) -> Result<(), Error> {
 
 fn write_grants(folder: &Path, key: &str, request: &Request<'_>) -> Result<(), Error> {
     let grants = folder.join("grants");
-    std::fs::create_dir(&grants).map_err(|source| fs::Error::Io { path: grants.clone(), source })?;
+    own::folder(&grants)?;
     let identity: Identity = key.parse()?;
     for grantee in request.recipients {
         let sealed = grant::seal(&identity, SealTo::Recipients(std::slice::from_ref(&grantee.recipient)))?;

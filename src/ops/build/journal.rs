@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ use crate::digest::{Digest, Hasher};
 use crate::limits;
 use crate::release::lock::Seal;
 use crate::store::writer::Milestone;
-use crate::sys::fs;
+use crate::sys::{fs, own};
 
 /// The file that remembers. Named in `docs/format.md`.
 pub(crate) const STATE: &str = "build-state";
@@ -72,11 +72,8 @@ impl Work {
             move |source| Error::File(fs::Error::Io { path, source })
         };
         std::fs::DirBuilder::new().recursive(true).create(out).map_err(io(out))?;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder.join("volumes"))
-            .map_err(io(&folder))?;
+        own::folder(&folder)?;
+        own::folder(&folder.join("volumes"))?;
         let path = folder.join(STATE);
         let sums = folder.join("SHA256SUMS");
         if !path.exists() && sums.exists() {
@@ -94,7 +91,7 @@ impl Work {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { folder }),
             Err(TryLockError::Error(source)) => return Err(io(&path)(source)),
         }
-        let text = Zeroizing::new(fs::read_limited(&path, limits::LOCK_BYTES)?);
+        let text = fs::read_private(&path, limits::LOCK_BYTES)?;
         let (key, known) = match parse(&text, &path)? {
             Some((identity, known)) => {
                 let same = identity.format == 1

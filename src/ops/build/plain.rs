@@ -15,7 +15,7 @@ use crate::progress::Silent;
 use crate::release::lock::{LockedTool, NOTICE};
 use crate::sources::{self, Reach};
 use crate::store::{Pieces as _, Source};
-use crate::sys::fs;
+use crate::sys::{fs, own};
 
 /// The running program as a tool, where no tool of the release is it and it can run elsewhere.
 pub(super) fn ourselves(
@@ -72,9 +72,7 @@ pub(super) fn copy(
             let checked = Checked::new(&*source, from, &Silent);
             let target = path.under(folder);
             let io = |source| fs::Error::Io { path: target.clone(), source };
-            if let Some(parent) = target.parent() {
-                std::fs::create_dir_all(parent).map_err(io)?;
-            }
+            own::folders_of(&target)?;
             let mut draft = fs::Draft::begin(&target, mode)?;
             let mut pieces = checked.open(&Blob { digest, size }, 0)?;
             while let Some(piece) = pieces.next()? {
