@@ -24,6 +24,7 @@ mod cases {
     mod lock;
     mod lock_registry;
     mod medium;
+    mod memory;
     mod models;
     mod operator;
     mod peers;

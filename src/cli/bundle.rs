@@ -1,6 +1,6 @@
 //! What commands about a bundle share: its folders, the policy, what opens it, and how findings are shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
 use clap::Args;
@@ -114,6 +114,25 @@ pub(super) fn advise(ui: &Ui, findings: &[Finding]) {
     }
 }
 
+/// Refuses a file to be written that would lie in a delivered folder, whatever links lead there.
+pub(super) fn outside(file: &Path, folders: &[PathBuf]) -> Result<(), Failure> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What cannot be looked up cannot be written into either, and is told when that is tried.
+    let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+    match folders.iter().find(|folder| folder.canonicalize().is_ok_and(|folder| parent.starts_with(folder))) {
+        None => Ok(()),
+        Some(folder) => Err(Failure::usage(
+            "inside",
+            format!(
+                "{} lies in {}; a delivered folder is never written to",
+                file.display(),
+                folder.display()
+            ),
+        )
+        .hint("name a file outside of the bundle")),
+    }
+}
+
 /// What to do next.
 fn remedy(what: &What) -> &'static str {
     match what {
@@ -145,6 +164,10 @@ fn remedy(what: &What) -> &'static str {
         }
         What::License { .. } => {
             "the bundle itself is not concerned: get the licence from the vendor again, as a file"
+        }
+        What::NoMemory => "name a folder of this user's that stays: BUNDLE_STATE=/var/lib/bundle",
+        What::NotRemembered { .. } => {
+            "mend that, or name another folder (BUNDLE_STATE), and run the same command again: nothing is sent twice"
         }
         What::Downgrade { .. } => "if going back is meant: --allow-downgrade",
         What::Unchecked { .. } => "what could not be checked is not proved; mend that, and check again",

@@ -14,7 +14,7 @@ use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::oci::Reference;
-use crate::ops::finding::refused;
+use crate::ops::finding::{What, refused};
 use crate::ops::load::{self, Delivery, Mode, Report, State};
 use crate::plan::mapping::Mapping;
 use crate::sys::{clock, fs, state};
@@ -56,6 +56,9 @@ pub(super) struct Load {
 impl Verb for Load {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
         let mapping = Mapping::new(&self.registry, &self.map, self.flatten)?;
+        if let Some(path) = &self.mapping {
+            super::bundle::outside(path, &self.bundle.folders)?;
+        }
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
         let state = state::folder();
@@ -72,6 +75,9 @@ impl Verb for Load {
             allow_downgrade: self.trusted.allow_downgrade,
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
+        if let Some(path) = self.mapping.as_ref().filter(|_| !self.dry_run) {
+            fs::probe(path, fs::PUBLIC)?;
+        }
         let report = load::load(&request, &client, observer.as_ref())?;
         if let Some(path) = self.mapping.as_ref().filter(|_| report.items().next().is_some()) {
             fs::write(path, went(&report).as_bytes(), fs::PUBLIC)?;
@@ -98,7 +104,13 @@ impl Load {
     /// The exit code, with a word on what failed.
     fn judge(&self, ui: &Ui, report: &Report) -> Exit {
         if report.ok {
-            return Exit::Done;
+            return match report.findings.iter().any(|f| matches!(f.what, What::NotRemembered { .. })) {
+                true => {
+                    ui.hint("mend that, or name another folder (BUNDLE_STATE), and run the same command again: nothing is sent twice");
+                    Exit::World
+                }
+                false => Exit::Done,
+            };
         }
         let mut failed = report.items().filter(|item| item.state == State::Failed);
         if ui.voice() == Voice::Quiet {

@@ -154,6 +154,13 @@ pub enum What {
         /// This one.
         version: String,
     },
+    /// Nothing is known of what was loaded before: there is no folder that remembers.
+    NoMemory,
+    /// It was loaded, and that could not be remembered.
+    NotRemembered {
+        /// Why.
+        detail: String,
+    },
     /// A licence beside the bundle that is not, or soon no more, one for this release.
     License {
         /// Its path in the bundle.
@@ -266,6 +273,12 @@ impl fmt::Display for What {
             }
             Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
             Self::License { path, detail, .. } => write!(f, "{path}: {detail}"),
+            Self::NoMemory => f.write_str(
+                "there is no state folder (no HOME, no BUNDLE_STATE): whether a newer release was loaded before is not known",
+            ),
+            Self::NotRemembered { detail } => {
+                write!(f, "everything was loaded, but that could not be remembered: {detail}")
+            }
             Self::Downgrade { installed, version } => {
                 write!(f, "version {version} is older than {installed}, which was loaded before")
             }

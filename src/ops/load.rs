@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use signing::Policy;
 
 use crate::bundle::grant::OpenWith;
+use crate::ops::finding::{Finding, What};
 use crate::ops::{manifests, remember, unlock};
 use crate::plan::load::{self as plan, GraphError};
 use crate::plan::mapping::{Mapping, MappingError};
@@ -100,6 +101,9 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     let index = bundle.index.get();
     let volumes = unlock::volumes(&bundle, with)?;
     let placed = placing::place(index, request.mapping)?;
+    if request.mode == Mode::Write {
+        remember::ready(request.state)?;
+    }
     client.ping(request.mapping.registry())?;
 
     let there = ask::ask(&placed, request.parallel, client)?;
@@ -125,8 +129,12 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     };
     report.settle(placed, &there, outcomes);
     report.remember_originals(&index.images);
-    if report.ok && request.mode == Mode::Write {
-        remember::loaded(request.state, &index.release)?;
+    if report.ok
+        && request.mode == Mode::Write
+        && let Err(error) = remember::loaded(request.state, &index.release)
+    {
+        let what = What::NotRemembered { detail: error.to_string() };
+        report.findings.push(Finding { weight: signing::Weight::Warn, what });
     }
     Ok(report)
 }

@@ -49,6 +49,16 @@ pub fn highest(state: Option<&Path>, release: &Release) -> Result<Option<semver:
     }
 }
 
+/// Finds out whether [`loaded`] could write what it will have to.
+///
+/// # Errors
+/// What it would end in.
+pub fn ready(state: Option<&Path>) -> Result<(), Error> {
+    let Some(path) = state.map(|state| state.join(FILE)) else { return Ok(()) };
+    fs::private_folder_of(&path)?;
+    Ok(fs::probe(&path, fs::PRIVATE)?)
+}
+
 /// Remembers that `release` was loaded.
 pub fn loaded(state: Option<&Path>, release: &Release) -> Result<(), Error> {
     let Some(path) = state.map(|state| state.join(FILE)) else { return Ok(()) };

@@ -179,6 +179,13 @@ pub(crate) fn downgrade(
     policy: &Policy,
     (state, allowed): (Option<&Path>, bool),
 ) -> Result<Option<Finding>, remember::Error> {
+    if state.is_none() {
+        let weight = match policy.terms().consequences.downgrade {
+            signing::Weight::Ignore => return Ok(None),
+            _ => signing::Weight::Warn,
+        };
+        return Ok(Some(Finding { weight, what: What::NoMemory }));
+    }
     let Some(installed) = remember::highest(state, release)?.filter(|installed| *installed > release.version)
     else {
         return Ok(None);

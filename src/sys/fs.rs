@@ -138,6 +138,17 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     draft.create()
 }
 
+/// Whether a small file could be written at `path`, found out by writing one beside it and taking it away again: before long work that ends
+/// in writing it.
+///
+/// # Errors
+/// What [`write`] would end in.
+pub fn probe(path: &Path, mode: u32) -> Result<(), Error> {
+    let mut draft = Draft::begin(path, mode)?;
+    draft.write_all(&[b' '; 4096]).map_err(|source| Error::io(path, source))?;
+    draft.sync()
+}
+
 /// A file being written under a temporary name in its destination folder. Finished by [`Draft::replace`] or
 /// [`Draft::create`]; dropped before that, it is gone.
 #[derive(Debug)]
@@ -165,7 +176,8 @@ impl Draft {
             .create_new(true)
             .mode(mode)
             .open(&temporary)
-            .map_err(|source| Error::io(&temporary, source))?;
+            // The name that was given says more to people than the one it has meanwhile.
+            .map_err(|source| Error::io(target, source))?;
         Ok(Self { file, temporary, target: target.to_owned(), placed: false })
     }
 
@@ -186,7 +198,7 @@ impl Draft {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|source| Error::io(&self.temporary, source))
+        self.file.sync_all().map_err(|source| Error::io(&self.target, source))
     }
 
     /// Makes the new name itself durable.
@@ -317,6 +329,17 @@ mod tests {
         write(&path, b"three", PRIVATE).unwrap();
         assert_eq!(read_limited(&path, 5).unwrap(), b"three");
         assert_eq!(names(folder.path()), ["k"]);
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_and_names_what_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("x"), b"kept", PUBLIC).unwrap();
+        probe(&folder.path().join("x"), PUBLIC).unwrap();
+        assert_eq!(read_limited(&folder.path().join("x"), 9).unwrap(), b"kept");
+        assert_eq!(names(folder.path()), ["x"]);
+        let nowhere = folder.path().join("no/such");
+        assert!(matches!(probe(&nowhere, PUBLIC), Err(Error::Io { path, .. }) if path == nowhere));
     }
 
     #[test]

@@ -52,15 +52,24 @@ impl From<verify::Error> for Failure {
 
 impl From<remember::Error> for Failure {
     fn from(error: remember::Error) -> Self {
-        match error {
-            remember::Error::File(error) => error.into(),
-            remember::Error::Malformed { ref path, .. } => Self::refused("state", "")
-                .hint(format!(
+        let (kind, hint) = match &error {
+            remember::Error::File(_) => (
+                "state",
+                "this is where it is remembered what was loaded; name a folder of this user's with room: BUNDLE_STATE=/var/lib/bundle"
+                    .to_owned(),
+            ),
+            remember::Error::Malformed { path, .. } => (
+                "state",
+                format!(
                     "it remembers the highest release loaded here; when you know which that is, remove {}",
                     path.display()
-                ))
-                .telling(&error),
-        }
+                ),
+            ),
+        };
+        Self::world(kind, "")
+            .hint(hint)
+            .telling(&error)
+            .or_state("Nothing was sent; the bundle was only read.")
     }
 }
 
