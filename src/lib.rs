@@ -28,7 +28,7 @@
 //! ```text
 //! 5 face      cli                                    talks to people; alone prints, asks, gives advice, picks exit codes
 //! 4 verbs     ops                                    opens ports, asks a plan, carries it out, returns a report
-//! 3 ports     registry sources store sys             touch network, disk, clock, environment; async stays inside
+//! 3 ports     registry sources store sys tools       touch network, disk, clock, programs; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
 //! 1 formats   release bundle oci chart weights license  codecs over bytes; know no path, clock or network
 //! 0 words     digest path limits checked buffers progress text  values that every layer may use; and the crate `signing`

@@ -136,6 +136,8 @@ pub const RENDERED_BYTES: u64 = 64 << 20;
 pub const TOOL_WORDS: usize = 16 << 10;
 /// Seconds another program may say nothing: charts render in one, the largest in ten.
 pub const TOOL_SILENCE_SECONDS: u64 = 300;
+/// Seconds a cluster may take for one answer: the API server's own limit is 60.
+pub const CLUSTER_ANSWER_SECONDS: u64 = 60;
 /// Bodies that a server reads at the same time, each with a thread and less than a MiB; more pulls wait their turn.
 pub const SERVE_READERS: usize = 96;
 /// Connections to a server at the same time; more wait in the system's queue. Clusters of a thousand nodes open a few each.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use semver::Version;
 
 use super::process::{Ended, ProcessError, Run};
+use super::words;
 use crate::limits;
 use crate::sys::{environment, fs};
 
@@ -107,14 +108,7 @@ impl Helm {
     /// [`Error::Missing`], [`Error::TooOld`], [`Error::NotHelm`].
     pub fn find(named: Option<&Path>) -> Result<Self, Error> {
         let named = named.map(Path::to_owned).or_else(|| environment::path("BUNDLE_HELM"));
-        let program = match &named {
-            // Programs run in a folder of their own, where a relative path would lead elsewhere.
-            Some(path) => std::path::absolute(path).ok().filter(|path| path.is_file()),
-            None => {
-                let path = environment::path("PATH").unwrap_or_default();
-                std::env::split_paths(&path).map(|folder| folder.join("helm")).find(|path| path.is_file())
-            }
-        };
+        let program = super::located("helm", named.as_deref(), None);
         let program = program.ok_or(Error::Missing { named })?;
         let room = Room::new()?;
         let ended = room.run(&program, &["version", "--template", "{{.Version}}"].map(OsString::from))?;
@@ -189,26 +183,6 @@ impl Helm {
     }
 }
 
-/// What a program said on its way out, without Helm's own prefix and what only its authors need.
-fn words(ended: &Ended) -> String {
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    let said = said.trim();
-    let said = said.strip_prefix("Error: ").unwrap_or(said);
-    let said: Vec<&str> =
-        said.lines().filter(|line| !line.trim().is_empty() && !line.contains("--debug flag")).collect();
-    let said = said.join("\n  ");
-    if said.is_empty() {
-        return match ended.code {
-            Some(code) => format!("it ended with exit code {code} and said nothing"),
-            None => "it was ended by a signal".to_owned(),
-        };
-    }
-    said.chars()
-        .take(4000)
-        .map(|c| if c == '\n' || crate::text::is_printable(c) { c } else { crate::text::REPLACEMENT })
-        .collect()
-}
-
 /// A folder that a run of Helm has to itself, gone afterwards.
 struct Room {
     folder: tempfile::TempDir,
@@ -243,6 +217,8 @@ impl Room {
             environment,
             folder: self.folder.path(),
             patience: Duration::from_secs(limits::TOOL_SILENCE_SECONDS),
+            input: &[],
+            stop: None,
         };
         Ok(run.run()?)
     }

@@ -1,12 +1,13 @@
 //! One run of a program: bounded in what it says and in how long it is silent.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::limits;
 
@@ -23,7 +24,14 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     /// How long it may say nothing.
     pub patience: Duration,
+    /// What it reads on stdin.
+    pub input: &'a [u8],
+    /// Asks it to end by itself (SIGTERM) once this becomes true.
+    pub stop: Option<&'a AtomicBool>,
 }
+
+/// How often [`Run::stop`] is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,13 +93,18 @@ impl Run<'_> {
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder)
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // What it starts in turn ends with it.
             .process_group(0)
             .spawn()
             .map_err(start)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = self.input.to_vec();
+            // One that reads no further has its reason, and says it.
+            std::thread::spawn(move || stdin.write_all(&input));
+        }
         let (tell, heard) = mpsc::channel();
         let (out, words) = (child.stdout.take(), child.stderr.take());
         let also = tell.clone();
@@ -104,14 +117,26 @@ impl Run<'_> {
             let _ = also.send(Heard::Words(words.map(|words| tail(words, &also)).unwrap_or_default()));
         });
         let (mut stdout, mut stderr) = (None, None);
+        let (mut last, mut asked) = (Instant::now(), false);
         while stdout.is_none() || stderr.is_none() {
-            match heard.recv_timeout(self.patience) {
+            let wait = if self.stop.is_some() { LOOK.min(self.patience) } else { self.patience };
+            let news = heard.recv_timeout(wait);
+            if news.is_ok() {
+                last = Instant::now();
+            }
+            match news {
                 Ok(Heard::Something) => {}
                 Ok(Heard::Out(all)) => stdout = Some(all),
                 Ok(Heard::Words(all)) => stderr = Some(all),
                 Ok(Heard::TooMuch) => {
                     end(&mut child);
                     return Err(ProcessError::TooMuch { program, limit: limits::RENDERED_BYTES });
+                }
+                Err(RecvTimeoutError::Timeout) if last.elapsed() < self.patience => {
+                    if !asked && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                        asked = true;
+                        signal(&child, rustix::process::Signal::TERM);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     end(&mut child);
@@ -153,10 +178,14 @@ fn tail(mut from: impl Read, tell: &Sender<Heard>) -> Vec<u8> {
     all
 }
 
-fn end(child: &mut Child) {
+fn signal(child: &Child, signal: rustix::process::Signal) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process_group(group, signal);
     }
+}
+
+fn end(child: &mut Child) {
+    signal(child, rustix::process::Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();
 }
