@@ -126,6 +126,8 @@ pub const NOTICE_BYTES: u64 = 4 << 20;
 pub const MAX_LAYER: u64 = 10_000_000_000;
 /// Questions of one release: nobody answers a thousand.
 pub const QUESTIONS: usize = 1000;
+/// Ways through the questions that a values template is rendered for when it is locked; real ones have some dozens.
+pub const ANSWER_WAYS: usize = 1000;
 /// Texts in texts that are read when images are looked for: a manifest in JSON in a ConfigMap in a template is three deep.
 pub const NESTED_TEXTS: usize = 4;
 /// Bytes of a mapping: twenty thousand images at 500 bytes each.

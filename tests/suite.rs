@@ -19,6 +19,7 @@ mod cases {
     mod grants;
     mod hostile;
     mod index;
+    mod installing_locked;
     mod kills;
     mod licenses;
     mod lock;

@@ -20,7 +20,8 @@ use crate::text::{is_printable, printable};
 mod content;
 
 pub use content::{
-    IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom, IndexTool, Root,
+    IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel, IndexReferrer, IndexRequires,
+    IndexSbom, IndexTool, IndexUpgrade, Root,
 };
 
 /// The version of the format this program writes, and the highest it reads.
@@ -44,6 +45,9 @@ pub struct Index {
     pub format: u64,
     /// Every image, in the order of the release.
     pub images: Vec<IndexImage>,
+    /// How it is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<IndexInstall>,
     /// Whether it stands alone.
     pub kind: Kind,
     /// What licence an installation needs.
@@ -69,6 +73,9 @@ pub struct Index {
     /// Programs for the operator's machine, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<IndexTool>,
+    /// Which installed versions it can replace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<IndexUpgrade>,
     /// The volume files, in payload order.
     pub volumes: Vec<Volume>,
 }
@@ -203,7 +210,8 @@ impl Index {
         if blobs.len() != self.blobs.len() {
             return contradiction("a blob is listed twice");
         }
-        self.check_content(&blobs)
+        self.check_content(&blobs)?;
+        self.check_install()
     }
 
     fn check_names(&self) -> Result<(), IndexError> {

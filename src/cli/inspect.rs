@@ -93,6 +93,12 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
         };
         rows.push(("licence", format!("{key}; {days}{features}")));
     }
+    if let Some(upgrade) = &report.upgrade {
+        let stops: Vec<String> = upgrade.stops.iter().map(|stop| stop.version.to_string()).collect();
+        let by_way =
+            if stops.is_empty() { String::new() } else { format!("; never past {}", stops.join(", ")) };
+        rows.push(("upgrades", format!("installed {}{by_way}", upgrade.from)));
+    }
     if !report.licenses.is_empty() {
         rows.push(("licences", list(report.licenses.clone())));
     }

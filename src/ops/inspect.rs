@@ -9,8 +9,8 @@ use serde::Serialize;
 use signing::{KeyId, Policy};
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom,
-    IndexTool, Payload, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
+    IndexReferrer, IndexSbom, IndexTool, IndexUpgrade, Payload, Release,
 };
 use crate::digest::Digest;
 use crate::oci::{Reference, Sbom};
@@ -53,6 +53,12 @@ pub struct Report {
     /// What licence an installation needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub license: Option<IndexLicense>,
+    /// How it is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install: Option<IndexInstall>,
+    /// Which installed versions it can replace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<IndexUpgrade>,
     /// Whose signatures are there; whether they hold is another matter.
     pub signatures: Vec<KeyId>,
     /// The grants that are there.
@@ -88,7 +94,7 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         }
     };
     let Index { images, referrers, sboms, charts, models, files, tools, .. } = index;
-    let Index { release, payload, volumes, blobs, format, license, .. } = index;
+    let Index { release, payload, volumes, blobs, format, license, install, upgrade, .. } = index;
     Ok(Report {
         authenticated,
         findings,
@@ -106,6 +112,8 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         files,
         tools,
         license,
+        install,
+        upgrade,
         signatures,
         grants: names(&home.join("grants"), "age"),
         licenses: names(&home.join("licenses"), "lic"),

@@ -21,12 +21,13 @@ mod add;
 mod charts;
 mod discover;
 mod error;
+mod install;
 mod models;
 mod parallel;
 mod plain;
 mod report;
 
-pub use error::{ChartFault, ChartWhy, EntryFault, Error, ModelFault, Stale, Undeclared};
+pub use error::{ChartFault, ChartWhy, EntryFault, Error, InstallFault, ModelFault, Stale, Undeclared};
 pub use report::{Change, ChartReport, Finding, ImageReport, ModelReport, Outcome, Report};
 
 /// What is asked for.
@@ -80,10 +81,6 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
     let shown = file.display().to_string();
     let bytes = fs::read_limited(file, limits::HAND_WRITTEN_BYTES)?;
     let release = Release::parse(&bytes, &shown)?;
-    let problems = release.not_carried(&shown);
-    if !problems.is_empty() {
-        return Err(Error::NotCarried(problems));
-    }
     if release.images.is_empty() && release.charts.is_empty() && release.models.is_empty() {
         return Err(Error::Nothing { file: file.clone() });
     }
@@ -98,12 +95,13 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
     let mut faults = Vec::new();
     let resolved = all(resolve_all(&release, previous.as_ref(), &sources, observer), &mut faults);
     let charts = all(charts::lock_all(&release, previous.as_ref(), &sources, observer), &mut faults);
-    let files = all(plain::lock_files(&release, folder, reach), &mut faults);
+    let mut files = all(plain::lock_files(&release, folder, reach), &mut faults);
     let tools = all(plain::lock_tools(&release, previous.as_ref(), folder, reach), &mut faults);
     observer.event(Event::End);
     if !faults.is_empty() {
         return Err(Error::Entries(faults.into_iter().map(|fault| fault.within(&shown)).collect()));
     }
+    let (install, upgrade) = install::lock(&release, folder, &shown, &mut files)?;
     let paths = files.iter().map(|file| &file.path).chain(tools.iter().map(|tool| &tool.path));
     bundle::plain::check(paths).map_err(|source| Error::Plain { file: shown.clone(), source })?;
     for Resolved { image, left_behind } in &resolved {
@@ -156,6 +154,8 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
         files: files.into_iter().chain(notices).collect(),
         tools,
         license,
+        upgrade,
+        install,
     };
     lock.validate().map_err(|fault| Error::Whole(Box::new(fault)))?;
     let mut report = Report::new(path, &lock, previous.as_ref(), findings);

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexLicense, IndexModel, IndexReferrer, IndexSbom,
-    IndexTool, Kind, Release,
+    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
+    IndexReferrer, IndexRequires, IndexSbom, IndexTool, IndexUpgrade, Kind, Release,
 };
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, media};
-use crate::release::lock::{Graph, Lock, LockedImage, LockedManifest, LockedTool, Of};
+use crate::release::lock::{Graph, Lock, LockedImage, LockedInstall, LockedManifest, LockedTool, Of};
 
 /// The payload, laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,7 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             .collect(),
         format: crate::bundle::index::FORMAT,
         images: Vec::new(),
+        install: lock.install.as_ref().map(index_install),
         kind: Kind::Full,
         license: lock.license.as_ref().map(|license| IndexLicense {
             features: license.features.clone(),
@@ -161,6 +162,11 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
         },
         sboms: Vec::new(),
         tools: lock.tools.iter().cloned().map(index_tool).collect(),
+        upgrade: lock.upgrade.as_ref().map(|upgrade| IndexUpgrade {
+            from: upgrade.from.clone(),
+            migrate: upgrade.migrate.clone(),
+            stops: upgrade.stops.clone(),
+        }),
         volumes: Vec::new(),
     };
     for graph in lock.graphs() {
@@ -169,6 +175,25 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
         }
     }
     index
+}
+
+fn index_install(install: &LockedInstall) -> IndexInstall {
+    let LockedInstall { questions, values_template, backup, requires, health } = install.clone();
+    IndexInstall {
+        backup,
+        health,
+        questions,
+        requires: requires.map(|requires| IndexRequires {
+            cpu_per_node: requires.cpu_per_node,
+            gpu: requires.gpu,
+            ingress: requires.ingress,
+            kubernetes: requires.kubernetes,
+            memory_per_node: requires.memory_per_node.map(|size| size.0),
+            postgres: requires.postgres,
+            storage_class: requires.storage_class,
+        }),
+        values_template,
+    }
 }
 
 /// A tool as the index lists it.
@@ -390,6 +415,8 @@ pub(crate) mod tests {
             files: vec![],
             tools: vec![],
             license: None,
+            upgrade: None,
+            install: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{Image, Release};
-use super::sections::{Chart, License, Model};
+use super::sections::{Chart, Install, License, Migration, Model, Stop, Upgrade, WayFault};
 use super::yaml::{self, At, Hand, Place};
 use crate::license::tiers;
 use crate::limits;
@@ -85,9 +85,22 @@ pub enum Fault {
         /// What it holds.
         got: u32,
     },
-    /// A section this version cannot carry.
-    #[error("this version of the program does not carry all that is declared; {0} would be left out")]
-    NotCarried(&'static str),
+    /// A rule for answers that says nothing, or two things.
+    #[error("a rule for \"{0}\" gives a to or values, or else drop: true; names are those of questions")]
+    Migration(String),
+    /// A stop that none can pass.
+    #[error("stop {version}: {fault}")]
+    Stop {
+        /// Which.
+        version: semver::Version,
+        /// Why not.
+        fault: WayFault,
+    },
+    /// An address that nothing can ask.
+    #[error(
+        "health of \"{0}\": expected a service by its name, a port from 1 to 65535, and a path that begins with /"
+    )]
+    Health(String),
 }
 
 /// Why a release is refused.
@@ -115,19 +128,6 @@ impl Release {
         Err(Error::Problems(with_file(faults, file)))
     }
 
-    /// What the release declares that cannot be carried yet, to be refused before anything is fetched.
-    #[must_use]
-    pub fn not_carried(&self, file: &str) -> Vec<Problem> {
-        let faults: Vec<(Place, Fault)> = [
-            ("upgrade", self.upgrade.as_ref().map(|e| e.place)),
-            ("install", self.install.as_ref().map(|e| e.place)),
-        ]
-        .into_iter()
-        .filter_map(|(section, place)| place.map(|place| (place, Fault::NotCarried(section))))
-        .collect();
-        with_file(faults, file)
-    }
-
     fn faults(&self) -> Vec<(Place, Fault)> {
         let mut faults = Vec::new();
         if self.vendor.value.trim().is_empty() {
@@ -142,7 +142,6 @@ impl Release {
         if let Some(platforms) = &self.platforms {
             platform_faults(&platforms.value, platforms.place, &mut faults);
         }
-        let top = Place { line: 1, column: 1 };
         for (what, count) in [
             ("images", self.images.len()),
             ("charts", self.charts.len()),
@@ -151,7 +150,7 @@ impl Release {
             ("tools", self.tools.len()),
         ] {
             if count > limits::INDEX_ENTRIES {
-                faults.push((top, Fault::TooMany { what, count }));
+                faults.push((TOP, Fault::TooMany { what, count }));
             }
         }
         image_faults(&self.images, &mut faults);
@@ -163,6 +162,12 @@ impl Release {
         }
         if let Some(license) = &self.license {
             license_faults(license, &mut faults);
+        }
+        if let Some(upgrade) = &self.upgrade {
+            upgrade_faults(&upgrade.value, &self.version, &mut faults);
+        }
+        if let Some(install) = &self.install {
+            install_faults(&install.value, &mut faults);
         }
         duplicates("model", self.models.iter().map(|m| (m.place, m.value.name.to_string())), &mut faults);
         let tools =
@@ -243,6 +248,41 @@ fn license_faults(license: &At<License>, faults: &mut Vec<(Place, Fault)>) {
         }
     }
 }
+
+fn upgrade_faults(upgrade: &Upgrade, version: &semver::Version, faults: &mut Vec<(Place, Fault)>) {
+    let Upgrade { from, stops, migrate } = upgrade;
+    let way: Vec<Stop> = stops.iter().map(|stop| stop.value.clone()).collect();
+    if let Some((stop, fault)) = Upgrade::way_faults(&way, from, version) {
+        let at = stops.iter().find(|at| at.value == *stop).map_or(TOP, |at| at.place);
+        faults.push((at, Fault::Stop { version: stop.version.clone(), fault }));
+    }
+    for rule in migrate.iter().filter(|rule| !rule.value.is_plain()) {
+        faults.push((rule.place, Fault::Migration(crate::text::printable(&rule.value.answer, 80))));
+    }
+    let name = |rule: &Migration| match &rule.before {
+        Some(before) => format!("{} before {before}", rule.answer),
+        None => rule.answer.clone(),
+    };
+    duplicates("rule for", migrate.iter().map(|rule| (rule.place, name(&rule.value))), faults);
+}
+
+fn install_faults(install: &Install, faults: &mut Vec<(Place, Fault)>) {
+    let Install { questions, values_template, backup, health, .. } = install;
+    for (what, path) in [("questions", questions), ("values-template", values_template), ("backup", backup)] {
+        if let Some(empty) = path.as_ref().filter(|path| path.value.is_empty()) {
+            faults.push((empty.place, Fault::Empty(what)));
+        }
+    }
+    for one in health.iter().filter(|one| !one.value.is_plain()) {
+        faults.push((one.place, Fault::Health(crate::text::printable(&one.value.service, 80))));
+    }
+    if health.len() > limits::INDEX_ENTRIES {
+        faults.push((TOP, Fault::TooMany { what: "health", count: health.len() }));
+    }
+}
+
+/// Where what is wrong with the file as a whole is reported.
+const TOP: Place = Place { line: 1, column: 1 };
 
 fn duplicates(
     what: &'static str,

@@ -16,6 +16,7 @@ mod emit;
 mod entries;
 mod graph;
 mod graphs;
+mod install;
 mod read;
 
 pub use content::{
@@ -24,6 +25,7 @@ pub use content::{
 };
 pub use graph::{GraphFault, Place};
 pub use graphs::{Graph, Of};
+pub use install::{INSTALL_FOLDER, LockedInstall, LockedUpgrade};
 pub use read::Error;
 
 /// The lock file's own format.
@@ -64,6 +66,12 @@ pub struct Lock {
     /// What licence an installation needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<LockedLicense>,
+    /// Which installed versions it can replace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<LockedUpgrade>,
+    /// How it is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<LockedInstall>,
 }
 
 /// How a payload is sealed.

@@ -15,6 +15,7 @@ use super::yaml::{self, At, Hand, Place};
 use crate::limits;
 
 pub use answers::{Answers, Given};
+pub(crate) use kind::is_variable;
 pub use kind::{Kind, Scalar, Unfit};
 
 /// A whole `questions.yaml`.
@@ -85,6 +86,18 @@ impl std::fmt::Display for Answer {
             Self::Number(number) => write!(f, "{number}"),
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Secret(_) => f.write_str("(secret)"),
+        }
+    }
+}
+
+impl Answer {
+    /// As it would be given.
+    pub(crate) fn to_scalar(&self) -> Scalar {
+        match self {
+            Self::Text(text) => Scalar::Text(Zeroizing::new(text.clone())),
+            Self::Number(number) => Scalar::Number(*number),
+            Self::Flag(flag) => Scalar::Flag(*flag),
+            Self::Secret(secret) => Scalar::Text(secret.clone()),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! The sections of `release.yaml` beside images: charts, models, files, tools, licence, upgrade, install.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use semver::VersionReq;
-use serde::{Deserialize, Deserializer, de};
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::name::Name;
+use super::questions::is_variable;
 use super::schema::{OneOrMany, SizeText};
 use super::yaml::At;
 use crate::checked::ByteSize;
 use crate::digest::Digest;
+use crate::limits;
 use crate::oci::{Platform, Reference};
+use crate::text::is_printable;
 
 /// A Helm chart: by `path`, by `ref` and `version`, or by `repo`, `name` and `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -188,6 +192,45 @@ pub struct Upgrade {
     /// A range, like `>=1.1.0, <1.2.0`.
     #[schemars(with = "String")]
     pub from: VersionReq,
+    /// Releases that none may pass over on the way here, oldest first.
+    #[serde(default)]
+    pub stops: Vec<At<Stop>>,
+    /// What became of the answers that earlier releases asked for; done in this order.
+    #[serde(default)]
+    pub migrate: Vec<At<Migration>>,
+}
+
+/// A release that none may pass over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Stop {
+    /// Which installed versions it can replace: what its own release declared.
+    #[schemars(with = "String")]
+    pub from: VersionReq,
+    /// Its version.
+    #[schemars(with = "String")]
+    pub version: Version,
+}
+
+/// What became of an answer: renamed, with other values, or dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Migration {
+    /// The question, as it was called.
+    pub answer: String,
+    /// Only when what is installed is older than this; absent: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub before: Option<Version>,
+    /// Whether the answer is left behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop: bool,
+    /// How the question is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Answers that are called otherwise now: old to new.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
 }
 
 /// How a release is installed.
@@ -196,34 +239,34 @@ pub struct Upgrade {
 pub struct Install {
     /// Path of the questions put to the operator.
     #[serde(default)]
-    pub questions: Option<String>,
+    pub questions: Option<At<String>>,
     /// Path of the template that makes Helm values of the answers.
     #[serde(default)]
-    pub values_template: Option<String>,
+    pub values_template: Option<At<String>>,
     /// What the cluster must offer.
     #[serde(default)]
     pub requires: Option<Requires>,
     /// Path of a script that backs data up before an upgrade.
     #[serde(default)]
-    pub backup: Option<String>,
+    pub backup: Option<At<String>>,
     /// What is asked to know that it works.
     #[serde(default)]
-    pub health: Vec<Health>,
+    pub health: Vec<At<Health>>,
 }
 
 /// What a cluster must offer.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Requires {
     /// Versions of Kubernetes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub kubernetes: Option<VersionReq>,
     /// CPU cores of each node.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_per_node: Option<u32>,
     /// Memory of each node.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SizeText>")]
     pub memory_per_node: Option<ByteSize>,
     /// Whether a storage class is needed.
@@ -233,7 +276,7 @@ pub struct Requires {
     #[serde(default)]
     pub ingress: bool,
     /// Versions of `PostgreSQL`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub postgres: Option<VersionReq>,
     /// Whether GPUs are needed.
@@ -242,7 +285,7 @@ pub struct Requires {
 }
 
 /// Whether GPUs are needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gpu {
     /// Not used.
@@ -255,13 +298,87 @@ pub enum Gpu {
 }
 
 /// An address that answers when an installation works.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Health {
-    /// Kubernetes service.
-    pub service: String,
-    /// Its port.
-    pub port: u16,
     /// Path of the request.
     pub path: String,
+    /// Port of the service.
+    pub port: u16,
+    /// Kubernetes service.
+    pub service: String,
+}
+
+impl Health {
+    /// Whether it can be asked: a service by its label (RFC 1035), a port, and a path that begins with `/` and is printable ASCII.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let service = &self.service;
+        (1..=63).contains(&service.len())
+            && service.bytes().all(label)
+            && !service.starts_with('-')
+            && !service.ends_with('-')
+            && self.port != 0
+            && self.path.len() <= 1000
+            && self.path.starts_with('/')
+            && self.path.bytes().all(|b| b.is_ascii_graphic())
+    }
+}
+
+impl Migration {
+    /// Whether it says one thing, about names that questions can have.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let Self { answer, to, values, drop, .. } = self;
+        let names = std::iter::once(answer).chain(to);
+        let texts = values.iter().flat_map(|(old, new)| [old, new]);
+        names.into_iter().all(|name| is_variable(name))
+            && (to.is_some() || !values.is_empty()) != *drop
+            && values.len() <= limits::QUESTIONS
+            && texts.into_iter().all(|text| text.len() <= 1000 && text.chars().all(is_printable))
+    }
+}
+
+impl Upgrade {
+    /// What keeps the way over the stops from being one: the stop, and what is wrong with it.
+    pub fn way_faults<'a>(
+        stops: &'a [Stop],
+        from: &VersionReq,
+        version: &Version,
+    ) -> Option<(&'a Stop, WayFault)> {
+        let mut before: Option<&Stop> = None;
+        for stop in stops {
+            let fault = match before {
+                _ if stop.version >= *version => Some(WayFault::NotBefore),
+                Some(last) if last.version >= stop.version => Some(WayFault::Order),
+                Some(last) if !stop.from.matches(&last.version) => {
+                    Some(WayFault::Apart(last.version.clone()))
+                }
+                _ => None,
+            };
+            if let Some(fault) = fault {
+                return Some((stop, fault));
+            }
+            before = Some(stop);
+        }
+        before.filter(|last| !from.matches(&last.version)).map(|last| (last, WayFault::Last))
+    }
+}
+
+/// What keeps a list of stops from being a way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WayFault {
+    /// It does not come before the release.
+    #[error("it is not older than the release itself")]
+    NotBefore,
+    /// It comes before the one above it.
+    #[error("stops stand oldest first")]
+    Order,
+    /// The stop before it does not lead to it.
+    #[error("its from does not take {0}, the stop before it")]
+    Apart(Version),
+    /// It does not lead to the release.
+    #[error("upgrade.from does not take it, so nothing leads from it to this release")]
+    Last,
 }

@@ -25,6 +25,8 @@ pub struct Error {
     pub line: Option<usize>,
     /// What.
     pub what: String,
+    /// The name that nothing gives, where it is that.
+    pub name: Option<String>,
 }
 
 /// A template that parses.
@@ -88,6 +90,7 @@ impl Template {
                 && let Some(name) = told.line.and_then(|line| self.missing(line, &context))
             {
                 told.what = format!("\"{name}\" is used here, and nothing gives it");
+                told.name = Some(name);
             }
             told
         })
@@ -123,7 +126,7 @@ fn fault(error: &minijinja::Error, file: &str) -> Error {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    Error { file: file.to_owned(), line: error.line(), what: crate::text::printable(&what, 400) }
+    Error { file: file.to_owned(), line: error.line(), what: crate::text::printable(&what, 400), name: None }
 }
 
 #[cfg(test)]

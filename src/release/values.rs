@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::questions::{Answers, Kind, Questions};
+use super::questions::{Answers, Kind, Question, Questions, Scalar};
 use super::template::{Error, Style, Template};
 use super::yaml::{self, Hand};
+use crate::limits;
 
 /// What a values template is given beside the answers.
 #[derive(Debug, Clone, Serialize)]
@@ -72,7 +73,12 @@ impl Values {
                     NAMES.join(", ")
                 ),
             };
-            errors.push(Error { file: file.to_owned(), line: template.line_of(&name), what });
+            errors.push(Error {
+                file: file.to_owned(),
+                line: template.line_of(&name),
+                what,
+                name: Some(name),
+            });
         }
         errors.sort_by_key(|error| error.line);
         if errors.is_empty() { Ok(Self(template)) } else { Err(errors) }
@@ -91,8 +97,57 @@ impl Values {
         }
         let text = self.0.render(&Context { answers: answers.printable(), setting })?;
         let parsed: Result<serde_json::Value, _> = yaml::parse(text.as_bytes(), "values", Hand::Person);
-        let told =
-            |error: yaml::Error| Error { file: "values".to_owned(), line: None, what: error.to_string() };
+        let told = |error: yaml::Error| Error {
+            file: "values".to_owned(),
+            line: None,
+            what: error.to_string(),
+            name: None,
+        };
         parsed.map(|_| text).map_err(told)
     }
+
+    /// Renders it for the least that can be answered, along every alternative that the questions offer, so that what would fail before an
+    /// operator fails before the vendor. `file` is the name of the questions in messages.
+    ///
+    /// # Errors
+    /// The first answer that is used and may be missing, or the first result that is no YAML.
+    pub fn prove(&self, questions: &Questions, file: &str) -> Result<(), Error> {
+        let named = |name: &str| name.to_owned();
+        let setting = Setting {
+            release: Named { name: named("name"), version: named("1.0.0"), vendor: named("vendor") },
+            registry: named("registry.internal"),
+            namespace: named("namespace"),
+            pull_secret: named("pull-secret"),
+        };
+        let alternatives = questions.questions.iter().flat_map(|question| {
+            let scalars = question.kind.alternatives().into_iter();
+            scalars.map(move |scalar| Some((question, scalar)))
+        });
+        for way in std::iter::once(None).chain(alternatives).take(limits::ANSWER_WAYS) {
+            let Some(answers) = questions.least(way.as_ref().map(|(question, scalar)| (*question, scalar)))
+            else {
+                continue;
+            };
+            self.render(&answers, &setting)
+                .map_err(|error| missing(error, questions, (file, way.as_ref())))?;
+        }
+        Ok(())
+    }
+}
+
+/// An error of a template that was rendered to see whether it always can be, in words for its maker.
+fn missing(error: Error, questions: &Questions, (file, way): (&str, Option<&(&Question, Scalar)>)) -> Error {
+    let with =
+        way.map(|(question, scalar)| format!(" with {}: {scalar}", question.variable)).unwrap_or_default();
+    let variable = error.name.as_deref().and_then(|name| name.strip_prefix("answers."));
+    let what = match variable.and_then(|variable| questions.get(variable)) {
+        Some(question) => format!(
+            "\"answers.{}\" is used here{with}, and its question ({file}:{}) may then have no answer; give it a default or required: true, or use it only where it is asked",
+            question.variable, question.place
+        ),
+        None => {
+            format!("{}{}", error.what, if with.is_empty() { with } else { format!(" (rendered{with})") })
+        }
+    };
+    Error { what, ..error }
 }

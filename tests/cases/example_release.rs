@@ -20,7 +20,7 @@ fn it_is_cut_delivered_and_loaded_and_the_folder_has_the_layout_promised() {
     let images = example::images(&vendor, &home.join("standin")).unwrap();
     assert_eq!(images.len(), 8);
     fs::create_dir_all(home.join("vendor/keys")).unwrap();
-    example::derive(&home.join("vendor"), &vendor.host(), &["upgrade", "install"]).unwrap();
+    example::derive(&home.join("vendor"), &vendor.host(), &[]).unwrap();
     let program = Program::at(home);
     program.done(&["keygen", "signing", "--out", "ci"]);
     program.done(&["keygen", "signing", "--out", "vendor/keys/license"]);
@@ -36,6 +36,8 @@ fn it_is_cut_delivered_and_loaded_and_the_folder_has_the_layout_promised() {
         "INSTALLATION_GUIDE.md",
         "LICENSE_AGREEMENT.md",
         "incidentfox-installer",
+        "install/questions.yaml",
+        "install/values.yaml.j2",
         "docs/AIRGAPPED.md",
         "docs/ARCHITECTURE.md",
         "docs/OPERATIONS.md",

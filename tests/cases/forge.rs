@@ -204,6 +204,7 @@ impl Forgery {
                     reference: format!("docker.io/demo/{name}:v1").parse().unwrap(),
                 })
                 .collect(),
+            install: None,
             kind: Kind::Full,
             license: None,
             lock: Digest::of(b""),
@@ -219,6 +220,7 @@ impl Forgery {
             release: self.release(),
             sboms: vec![],
             tools: vec![],
+            upgrade: None,
             volumes,
         };
         let text = (self.edit)(String::from_utf8(index.to_text().unwrap()).unwrap());

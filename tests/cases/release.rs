@@ -77,7 +77,6 @@ fn the_schema_that_editors_read_is_the_one_of_the_types() {
 fn the_example_holds() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/quickstart/release.yaml");
     let bytes = fs::read(&path).unwrap();
-    let release = Release::parse(&bytes, "release.yaml").unwrap();
-    assert!(release.not_carried("release.yaml").is_empty());
+    Release::parse(&bytes, "release.yaml").unwrap();
     assert!(bytes.starts_with(b"# yaml-language-server: $schema=../schema/release.v1.json\n"));
 }

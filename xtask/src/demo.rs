@@ -17,8 +17,6 @@ use crate::{Outcome, cargo, say};
 use stage::Stage;
 
 const RELEASE: &str = "incidentfox-enterprise-1.2.0";
-/// Sections of the release that this version of the program does not carry.
-const NOT_CARRIED: [&str; 2] = ["upgrade", "install"];
 
 pub(crate) fn run() -> Outcome {
     let text = |error: std::io::Error| error.to_string();
@@ -206,7 +204,7 @@ fn first_volume(folder: &Path) -> Result<PathBuf, String> {
 /// The vendor's folder: the worked example, read from the registry at `host`. One image's signature is asked for. Tells whether Helm and
 /// kubectl are there; without them, and without a chart, which Helm renders, there is still something to show.
 fn declare(stage: &Stage, host: &str) -> Result<bool, String> {
-    let mut without = NOT_CARRIED.to_vec();
+    let mut without = Vec::new();
     let with_tools = xtask::tools::helm4().and(xtask::tools::kubectl()).is_ok();
     if !with_tools {
         say::line("-> without the chart and the tools: `cargo xtask setup` fetches Helm and kubectl");

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use signing::cosign::CosignKey;
 use signing::license::LicenseKey;
@@ -16,6 +17,7 @@ use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, Platform, Reference, Repository, Sbom, cosign, media};
 use crate::path::EntryPath;
 use crate::release::Name;
+use crate::release::sections::{Gpu, Health, Migration, Stop, Upgrade};
 use crate::text::is_printable;
 
 /// One chart, in Helm's OCI form.
@@ -146,6 +148,72 @@ pub struct IndexLicense {
     pub warn_days: u32,
 }
 
+/// How a release is installed. Its files are among [`Index::files`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexInstall {
+    /// The script that backs data up before an upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<EntryPath>,
+    /// What is asked to know that it works.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Health>,
+    /// The questions put to the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub questions: Option<EntryPath>,
+    /// What the cluster must offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<IndexRequires>,
+    /// The template that makes Helm values of the answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_template: Option<EntryPath>,
+}
+
+/// What a cluster must offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexRequires {
+    /// CPU cores of each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_per_node: Option<u32>,
+    /// Whether GPUs are needed.
+    pub gpu: Gpu,
+    /// Whether an ingress controller is needed.
+    pub ingress: bool,
+    /// Versions of Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<VersionReq>,
+    /// Bytes of memory of each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_per_node: Option<u64>,
+    /// Versions of `PostgreSQL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<VersionReq>,
+    /// Whether a storage class is needed.
+    pub storage_class: bool,
+}
+
+/// Which installed versions a release can replace, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexUpgrade {
+    /// Which.
+    pub from: VersionReq,
+    /// What became of answers that earlier releases asked for, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrate: Vec<Migration>,
+    /// Releases that none may pass over on the way here, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<Stop>,
+}
+
+impl IndexInstall {
+    /// Its files.
+    pub fn files(&self) -> impl Iterator<Item = &EntryPath> {
+        [&self.questions, &self.values_template, &self.backup].into_iter().flatten()
+    }
+}
+
 impl IndexLicense {
     /// Whether a licence can have what it asks for.
     pub(super) fn is_plain(&self) -> bool {
@@ -250,6 +318,29 @@ impl Index {
             return contradiction(format!("{} is not among the blobs", root.name));
         }
         self.check_plain()
+    }
+
+    /// What must hold of how it is installed and upgraded.
+    pub(super) fn check_install(&self) -> Result<(), IndexError> {
+        if let Some(install) = &self.install {
+            if let Some(path) =
+                install.files().find(|path| !self.files.iter().any(|file| file.path == **path))
+            {
+                return contradiction(format!("{path} is named to install by and is not among the files"));
+            }
+            if install.health.len() > limits::INDEX_ENTRIES || !install.health.iter().all(Health::is_plain) {
+                return contradiction("what is asked for health is no address");
+            }
+        }
+        let Some(IndexUpgrade { from, migrate, stops }) = &self.upgrade else { return Ok(()) };
+        if migrate.len().max(stops.len()) > limits::INDEX_ENTRIES || !migrate.iter().all(Migration::is_plain)
+        {
+            return contradiction("a rule for an answer says nothing, or two things");
+        }
+        match Upgrade::way_faults(stops, from, &self.release.version) {
+            Some((stop, why)) => contradiction(format!("stop {}: {why}", stop.version)),
+            None => Ok(()),
+        }
     }
 
     fn check_referrers(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {

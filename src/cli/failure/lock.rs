@@ -2,7 +2,7 @@
 
 use super::{Failure, model, store, tools};
 use crate::cli::exit::Exit;
-use crate::ops::lock::{ChartWhy, Error, Stale};
+use crate::ops::lock::{ChartWhy, Error, InstallFault, Stale};
 use crate::release::lock;
 use crate::relocate::discover::Lack;
 
@@ -13,9 +13,15 @@ impl From<Error> for Failure {
             Error::Release(_) => Self::usage("release", "")
                 .hint("the numbers after the file are line and column")
                 .telling(&error),
-            Error::NotCarried(_) => Self::usage("not_carried", "")
-                .hint("take these sections out; nothing is left out in silence")
-                .telling(&error),
+            Error::Install(ref faults) => {
+                let hint = match faults.first() {
+                    Some(InstallFault::File { .. }) => "paths are relative to release.yaml",
+                    Some(InstallFault::Questions(_)) => "the numbers after the file are line and column; docs/questions.md has every key",
+                    Some(InstallFault::Template(_)) => "the number after the file is the line; a template may use answers and what docs/questions.md lists",
+                    Some(InstallFault::Rule { .. }) | None => "a rule leads to a question of this release, or drops the answer: docs/release-yaml.md",
+                };
+                Self::usage("install", "").hint(hint).telling(&error)
+            }
             Error::Nothing { .. } => {
                 Self::usage("release", "").hint("list at least one image under images:").telling(&error)
             }

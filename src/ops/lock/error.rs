@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::oci::Reference;
-use crate::release::check::{self, Problem};
+use crate::release::check;
 use crate::release::lock::GraphFault;
 use crate::release::sections::Model;
 use crate::release::yaml::tree::TreeError;
 use crate::release::yaml::{At, Place};
+use crate::release::{questions, template};
 use crate::relocate::Spot;
 use crate::relocate::discover::Lack;
 use crate::sources;
@@ -26,9 +27,9 @@ pub enum Error {
     /// `release.yaml` is refused.
     #[error(transparent)]
     Release(#[from] check::Error),
-    /// It declares what cannot be carried.
+    /// How it is installed or upgraded does not hold, all faults.
     #[error("{}", lines(.0))]
-    NotCarried(Vec<Problem>),
+    Install(Vec<InstallFault>),
     /// It declares nothing to carry.
     #[error("{file}: it names no image, chart or model", file = file.display())]
     Nothing {
@@ -110,6 +111,39 @@ impl EntryFault {
     pub(super) fn within(self, file: &str) -> Self {
         Self { file: file.to_owned(), ..self }
     }
+}
+
+/// What is wrong with `install:` or `upgrade:`, or a file of theirs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstallFault {
+    /// A file that cannot be read or delivered.
+    #[error("{file}:{place}: install.{key}: {why}")]
+    File {
+        /// The `release.yaml`.
+        file: String,
+        /// Where the file is named.
+        place: Place,
+        /// Under which key.
+        key: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// Questions that cannot be asked.
+    #[error(transparent)]
+    Questions(questions::Error),
+    /// A template that cannot be rendered for every answer.
+    #[error(transparent)]
+    Template(template::Error),
+    /// A rule for answers that leads nowhere.
+    #[error("{file}:{place}: upgrade.migrate: {why}")]
+    Rule {
+        /// The `release.yaml`.
+        file: String,
+        /// Where the rule stands.
+        place: Place,
+        /// Why.
+        why: String,
+    },
 }
 
 /// A model that could not be locked.

@@ -4,16 +4,20 @@
 //! the release declares is compared again, so that an edit can change neither what is delivered under which name nor how it is sealed.
 
 use super::content::NOTICE;
-use super::{Lock, LockedChart, LockedFile, LockedImage, LockedModel};
+use super::{INSTALL_FOLDER, Lock, LockedChart, LockedFile, LockedImage, LockedModel, LockedUpgrade};
 use crate::oci::Platform;
+use crate::path::EntryPath;
 use crate::release::model::{Image, Release};
-use crate::release::sections::{Chart, FileEntry, License, Model};
+use crate::release::sections::{Chart, FileEntry, Install, License, Model, Upgrade};
+use crate::release::yaml::At;
 
 impl Lock {
     /// The first thing, as a person calls it, that the lock says otherwise than `release`.
     #[must_use]
     pub fn differs_from(&self, release: &Release) -> Option<String> {
         let license = release.license.as_ref().map(|license| &license.value);
+        let upgrade = release.upgrade.as_ref().map(|upgrade| &upgrade.value);
+        let install = release.install.as_ref().map(|install| &install.value);
         let head = [
             ("name", self.name == release.name.to_string()),
             ("version", self.version == release.version),
@@ -21,6 +25,8 @@ impl Lock {
             ("seal", self.seal == release.seal),
             ("volume-size", self.volume_size == release.volume_size.value),
             ("license", self.same_license(license)),
+            ("upgrade", same_upgrade(self.upgrade.as_ref(), upgrade)),
+            ("install", self.same_install(install)),
             ("number of images", self.images.len() == release.images.len()),
             ("number of charts", self.charts.len() == release.charts.len()),
             ("number of models", self.models.len() == release.models.len()),
@@ -65,15 +71,42 @@ impl Lock {
             .next()
     }
 
-    /// Whether a file is one of an entry of `files:`, or the notice of a model.
+    /// Whether a file is one of an entry of `files:`, the notice of a model, or one of `install:`.
     fn is_declared(&self, file: &LockedFile, release: &Release) -> bool {
         match file.from.strip_prefix(NOTICE) {
             Some(model) => self.models.iter().any(|locked| {
                 let notice = locked.notice.as_ref().map(|path| format!("notices/{model}/{path}"));
                 locked.name == model && notice.as_deref() == Some(file.path.as_str())
             }),
-            None => release.files.iter().any(|entry| is_of(file, &entry.value)),
+            None => {
+                let install = release.install.as_ref().map(|install| &install.value);
+                release.files.iter().any(|entry| is_of(file, &entry.value))
+                    || install.is_some_and(|install| {
+                        let own = format!("{INSTALL_FOLDER}/{}", last_name(&file.from));
+                        file.path.as_str() == own && files_of(install).any(|from| from.value == file.from)
+                    })
+            }
         }
+    }
+
+    fn same_install(&self, declared: Option<&Install>) -> bool {
+        let (locked, declared) = match (&self.install, declared) {
+            (None, None) => return true,
+            (Some(locked), Some(declared)) => (locked, declared),
+            _ => return false,
+        };
+        let same = |path: &Option<EntryPath>, from: &Option<At<String>>| match (path, from) {
+            (None, None) => true,
+            (Some(path), Some(from)) => {
+                self.files.iter().any(|file| file.path == *path && file.from == from.value)
+            }
+            _ => false,
+        };
+        same(&locked.questions, &declared.questions)
+            && same(&locked.values_template, &declared.values_template)
+            && same(&locked.backup, &declared.backup)
+            && locked.requires == declared.requires
+            && declared.health.iter().map(|health| &health.value).eq(&locked.health)
     }
 
     fn same_license(&self, declared: Option<&License>) -> bool {
@@ -87,6 +120,27 @@ impl Lock {
             _ => false,
         }
     }
+}
+
+fn same_upgrade(locked: Option<&LockedUpgrade>, declared: Option<&Upgrade>) -> bool {
+    match (locked, declared) {
+        (None, None) => true,
+        (Some(locked), Some(declared)) => {
+            locked.from == declared.from
+                && declared.stops.iter().map(|stop| &stop.value).eq(&locked.stops)
+                && declared.migrate.iter().map(|rule| &rule.value).eq(&locked.migrate)
+        }
+        _ => false,
+    }
+}
+
+/// The files that `install:` names.
+fn files_of(install: &Install) -> impl Iterator<Item = &At<String>> {
+    [&install.questions, &install.values_template, &install.backup].into_iter().flatten()
+}
+
+fn last_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn same_image(locked: &LockedImage, image: &Image) -> bool {
@@ -127,8 +181,7 @@ fn same_model(locked: &LockedModel, model: &Model, version: &semver::Version) ->
 fn is_of(file: &LockedFile, FileEntry { from, to }: &FileEntry) -> bool {
     let path = file.path.as_str();
     if file.from == *from {
-        let name = from.rsplit('/').next().unwrap_or(from);
-        return if to.ends_with('/') { path == format!("{to}{name}") } else { path == to };
+        return if to.ends_with('/') { path == format!("{to}{}", last_name(from)) } else { path == to };
     }
     let below = file.from.strip_prefix(from.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
     below.is_some_and(|below| {

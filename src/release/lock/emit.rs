@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write};
 
+use super::install::{write_install, write_upgrade};
 use super::{
     FoundImage, Lock, LockedBlob, LockedChart, LockedFile, LockedImage, LockedLicense, LockedManifest,
     LockedModel, LockedReferrer, LockedSbom, LockedTool, ModelFile, Seal,
@@ -24,7 +25,7 @@ impl Lock {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         let Self { format, release, name, version, vendor, seal, volume_size, .. } = self;
-        let Self { images, charts, models, files, tools, license, .. } = self;
+        let Self { images, charts, models, files, tools, license, upgrade, install, .. } = self;
         let seal = match seal {
             Seal::Age => "age",
             Seal::None => "none",
@@ -41,7 +42,9 @@ impl Lock {
         section(out, "models", models, write_model)?;
         section(out, "files", files, write_file)?;
         section(out, "tools", tools, write_tool)?;
-        license.as_ref().map_or(Ok(()), |license| write_license(out, license))
+        license.as_ref().map_or(Ok(()), |license| write_license(out, license))?;
+        upgrade.as_ref().map_or(Ok(()), |upgrade| write_upgrade(out, upgrade))?;
+        install.as_ref().map_or(Ok(()), |install| write_install(out, install))
     }
 }
 
@@ -159,7 +162,7 @@ fn write_license(out: &mut String, license: &LockedLicense) -> fmt::Result {
 }
 
 /// `key` and its value, when there is one.
-fn write_text(out: &mut String, key: &str, value: Option<&str>) -> fmt::Result {
+pub(super) fn write_text(out: &mut String, key: &str, value: Option<&str>) -> fmt::Result {
     value.map_or(Ok(()), |value| writeln!(out, "{key}: {}", Text(value)))
 }
 
@@ -218,7 +221,7 @@ impl fmt::Display for Texts<'_> {
 }
 
 /// A scalar: plain where every YAML reader takes it for text, else quoted.
-struct Text<'a>(&'a str);
+pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,7 +237,7 @@ impl fmt::Display for Text<'_> {
 const RESERVED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
 
 /// A double-quoted scalar (YAML 1.2, 7.3.1), on one line, everything that does not print escaped (5.7).
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,7 +47,8 @@ impl Lock {
         for model in &self.models {
             once(&mut names, check_model(model)?.to_string())?;
         }
-        self.check_plain()
+        self.check_plain()?;
+        self.check_install()
     }
 
     fn check_plain(&self) -> Result<(), GraphFault> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::release::sections::{Gpu, Health, Migration, Requires, Stop};
 
 fn blob(n: usize, media_type: &str) -> LockedBlob {
     LockedBlob { digest: Digest::of(&n.to_le_bytes()), size: n as u64, media_type: media_type.to_owned() }
@@ -48,6 +49,8 @@ fn lock(images: Vec<LockedImage>) -> Lock {
         files: vec![],
         tools: vec![],
         license: None,
+        upgrade: None,
+        install: None,
     }
 }
 
@@ -114,6 +117,35 @@ fn everything() -> Lock {
         grace_days: 30,
         warn_days: 14,
     });
+    lock.upgrade = Some(LockedUpgrade {
+        from: ">=1.1.0, <1.2.0".parse().unwrap(),
+        stops: vec![Stop { from: "*".parse().unwrap(), version: "1.1.0".parse().unwrap() }],
+        migrate: vec![
+            Migration {
+                answer: "on".to_owned(),
+                before: Some("1.1.0".parse().unwrap()),
+                drop: false,
+                to: Some("no".to_owned()),
+                values: [("a: \"b".to_owned(), "true".to_owned()), (String::new(), "5".to_owned())].into(),
+            },
+            Migration { answer: "b".to_owned(), before: None, drop: true, to: None, values: [].into() },
+        ],
+    });
+    lock.install = Some(LockedInstall {
+        questions: Some("docs/a, b.md".parse().unwrap()),
+        values_template: Some("docs/a, b.md".parse().unwrap()),
+        backup: Some("docs/a, b.md".parse().unwrap()),
+        requires: Some(Requires {
+            kubernetes: Some(">=1.24".parse().unwrap()),
+            cpu_per_node: Some(4),
+            memory_per_node: Some(ByteSize(8 << 30)),
+            storage_class: true,
+            ingress: false,
+            postgres: Some("*".parse().unwrap()),
+            gpu: Gpu::Optional,
+        }),
+        health: vec![Health { path: "/a?b=%20".to_owned(), port: 1, service: "on".to_owned() }],
+    });
     lock.charts.push(LockedChart {
         name: "redis".to_owned(),
         version: "1.2.0+b5".to_owned(),
@@ -179,7 +211,7 @@ fn graphs_are_in_payload_order_and_name_their_source() {
 fn entries_that_cannot_be_are_named() {
     let twice = |list: &mut Vec<LockedFile>| list.push(list[0].clone());
     type Edit<'a> = &'a dyn Fn(&mut Lock);
-    let cases: [(&str, Edit<'_>); 17] = [
+    let cases: [(&str, Edit<'_>); 21] = [
         ("is none of its layers", &|l| l.images[0].referrers[0].sboms[0].digest = Digest::of(b"x")),
         ("neither a manifest of the image nor", &|l| l.images[0].referrers[0].subject = Digest::of(b"x")),
         ("neither a manifest of the image nor", &|l| l.images[0].referrers.reverse()),
@@ -204,6 +236,10 @@ fn entries_that_cannot_be_are_named() {
         ("is not among its files", &|l| l.models[0].notice = Some("other".parse().unwrap())),
         ("is added twice", &|l| twice(&mut l.files)),
         ("keep for something else", &|l| l.files[0].path = "volumes/x".parse().unwrap()),
+        ("is not among the files", &|l| l.install.as_mut().unwrap().backup = Some("x".parse().unwrap())),
+        ("is no address", &|l| l.install.as_mut().unwrap().health[0].path = "x".to_owned()),
+        ("upgrade.from does not take it", &|l| l.upgrade.as_mut().unwrap().from = ">1.1.0".parse().unwrap()),
+        ("says nothing, or two things", &|l| l.upgrade.as_mut().unwrap().migrate[0].drop = true),
         ("is not where a tool", &|l| l.tools[0].path = "docs/helm".parse().unwrap()),
     ];
     for (reason, edit) in cases {

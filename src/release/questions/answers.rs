@@ -128,6 +128,42 @@ impl Questions {
         if problems.is_empty() { Ok(answers) } else { Err(problems) }
     }
 
+    /// The least that can be answered: only what must be, with some answer that fits; and `way`, with all that leads to its being asked.
+    /// `None` where that cannot be answered so.
+    pub(crate) fn least(&self, way: Option<(&Question, &Scalar)>) -> Option<Answers> {
+        let mut given = Given::default();
+        if let Some((question, scalar)) = way {
+            self.lead_to(question, &mut given);
+            given.insert(&question.variable, scalar.clone());
+        }
+        // Each round answers what the one before showed to be needed; an answer can bring up further questions.
+        for _ in 0..=self.questions.len() {
+            let problems = match self.settle(&given, "") {
+                Ok(answers) => return Some(answers),
+                Err(problems) => problems,
+            };
+            for problem in problems {
+                match (&problem.fault, self.get(&problem.variable)) {
+                    (Fault::Unanswered(_), Some(question)) => {
+                        given.insert(&question.variable, question.kind.sample());
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        None
+    }
+
+    /// Answers what must be answered for `question` to be asked.
+    fn lead_to(&self, question: &Question, given: &mut Given) {
+        // A condition names an earlier question, so this ends.
+        for (on, wanted) in &question.show_if {
+            let Some((earlier, answer)) = self.get(on).zip(wanted.first()) else { continue };
+            self.lead_to(earlier, given);
+            given.insert(on, answer.to_scalar());
+        }
+    }
+
     /// The condition that keeps a question from being put, if there is one: the question it depends on, and how that was answered.
     #[must_use]
     pub fn hidden(&self, question: &Question, so_far: &Answers) -> Option<(String, String)> {

@@ -92,6 +92,18 @@ pub enum Scalar {
     Fraction,
 }
 
+/// As it is shown to people: what was given for a secret, too, so nothing that comes from an operator is shown by it.
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&crate::text::printable(text, 80)),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Fraction => f.write_str("a number with a fraction"),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -158,7 +170,7 @@ impl<'de> Deserialize<'de> for OneOrMore {
 }
 
 /// Whether a template can use this as a name.
-pub(super) fn is_variable(text: &str) -> bool {
+pub(crate) fn is_variable(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -213,6 +225,34 @@ impl Kind {
             (_, Scalar::Fraction) => Err(Unfit::Fraction),
             (_, Scalar::Number(number)) => Err(Unfit::Type { given: number.to_string(), wanted }),
             (_, Scalar::Flag(flag)) => Err(Unfit::Type { given: flag.to_string(), wanted }),
+        }
+    }
+
+    /// Every answer there is, where it is one of a few.
+    #[must_use]
+    pub(crate) fn alternatives(&self) -> Vec<Scalar> {
+        match self {
+            Self::Flag => vec![Scalar::Flag(true), Scalar::Flag(false)],
+            Self::Choice(options) => {
+                options.iter().map(|option| Scalar::Text(Zeroizing::new(option.clone()))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Some answer that fits.
+    #[must_use]
+    pub(crate) fn sample(&self) -> Scalar {
+        let text = |text: &str| Scalar::Text(Zeroizing::new(text.to_owned()));
+        match self {
+            Self::Number(min, max) => Scalar::Number(0.clamp(*min, (*max).max(*min))),
+            Self::Flag => Scalar::Flag(false),
+            Self::Choice(options) => text(options.first().map_or("", String::as_str)),
+            Self::Text | Self::Secret => text("text"),
+            Self::Hostname => text("host.internal"),
+            Self::Email => text("someone@host.internal"),
+            Self::Url => text("https://host.internal/"),
+            Self::Quantity => text("1Gi"),
         }
     }
 
