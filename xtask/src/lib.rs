@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the product: it must stay a stranger to what it tests.
 
+pub mod cluster;
 pub mod conformance;
 pub mod example;
 pub mod hub;

@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod cluster_task;
 mod codegen;
 mod demo;
 mod dist;
@@ -26,6 +27,7 @@ cargo xtask <task>
   tidy                check the house rules that no compiler checks
   codegen [--check]   write what is generated, or fail when it is stale
   bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
+  cluster up|down     a real Kubernetes on this machine, as root; up prints its kubeconfig
   dist                build the static release binary and check that it is static
   ci                  everything that must hold before a change is taken
 ";
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["bench"] => bench::run(1),
         ["bench", "--quick"] => bench::run(16),
+        ["cluster", "up"] => cluster_task::up(),
+        ["cluster", "down"] => cluster_task::down(),
         ["dist"] => dist::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

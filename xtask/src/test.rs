@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use xtask::cluster::{self, Site};
+
 use crate::{Outcome, cargo, say, setup};
 
 /// How many tests passed and failed.
@@ -25,8 +27,19 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     if count.failed == 0 { Ok(()) } else { Err(String::new()) }
 }
 
-/// Runs the tests; when cargo fails without a failed test (it did not compile), that counts as one.
+/// Runs the tests; a cluster that they started, and that was not there before, is ended.
 pub(crate) fn all(arguments: &[&str]) -> Result<Count, String> {
+    let site = Site::shared()?;
+    let there = cluster::runs(&site);
+    let count = tests(arguments);
+    if !there {
+        cluster::down(&site, &|line| say::line(line))?;
+    }
+    count
+}
+
+/// When cargo fails without a failed test (it did not compile), that counts as one.
+fn tests(arguments: &[&str]) -> Result<Count, String> {
     let mut command = cargo::cargo(&["test", "--workspace", "--no-fail-fast"]);
     command.args(arguments);
     let (mut count, succeeded) = counted(command)?;

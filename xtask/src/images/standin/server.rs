@@ -13,7 +13,12 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let name = env::args().next().unwrap_or_default();
     let name = Path::new(&name).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    end_when_asked();
     let outcome = match name.as_str() {
+        // A pod's sandbox: it holds the pod's namespaces and does nothing.
+        "pause" => loop {
+            std::thread::park();
+        },
         "pg_isready" => ready(),
         "pg_dump" => dump(),
         // The one line that the backup script runs in the pod.
@@ -28,6 +33,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+unsafe extern "C" {
+    fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    fn _exit(status: i32) -> !;
+}
+
+/// The first process of a container does not end at SIGTERM unless it says so, and a pod would take its whole grace period to go.
+fn end_when_asked() {
+    extern "C" fn end(_: i32) {
+        // SAFETY: it takes a number and does not return; POSIX lets a signal's handler call it.
+        unsafe { _exit(0) }
+    }
+    // SAFETY: the handler has the type that is asked for, and calls nothing but `_exit`.
+    unsafe { signal(15, end) };
 }
 
 /// The value of `--name=value`, or of `-c name=value`.
