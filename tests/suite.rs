@@ -8,6 +8,7 @@ mod cases {
     mod charts;
     mod charts_bad;
     mod cli;
+    mod cluster;
     mod discovery;
     mod example_answers;
     mod example_chart;

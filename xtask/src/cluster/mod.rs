@@ -3,7 +3,7 @@
 //! It listens on loopback and on a bridge of its own, keeps everything in one folder, and leaves nothing behind: what it started is known by
 //! process id and start time, what it mounted by the folder. A cluster is up in seconds, so it is not kept for speed.
 //!
-//! Absent on purpose: kube-proxy and CoreDNS. A Service's own address and name do not answer; the API server reaches a Service's pods
+//! Absent on purpose: kube-proxy and `CoreDNS`. A Service's own address and name do not answer; the API server reaches a Service's pods
 //! directly (`…/services/NAME:PORT/proxy/…`, webhooks), and this machine reaches a pod by its address.
 
 mod parts;

@@ -181,6 +181,8 @@ fn apiserver(site: &Site, ports: [u16; 3]) -> Result<Part, String> {
         format!("--service-cluster-ip-range={SERVICES}"),
         format!("--kubelet-client-certificate={}", site.text("client.crt")),
         format!("--kubelet-client-key={}", site.text("client.key")),
+        // Nobody resolves the name of the node.
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
         // Webhooks are called at their pods: nothing forwards a Service's address.
         "--enable-aggregator-routing=true".to_owned(),
         "--allow-privileged=true".to_owned(),
