@@ -37,6 +37,7 @@ mod cases {
     mod registry;
     mod release;
     mod relocate;
+    mod repairing;
     mod serving;
     mod shelf;
     mod signing;

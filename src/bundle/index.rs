@@ -144,6 +144,35 @@ pub struct Volume {
     pub sha256: Digest,
 }
 
+impl Volume {
+    /// As a file of chunks of `step` bytes.
+    fn chunked(&self, step: u64) -> Chunked<'_> {
+        Chunked { name: &self.name, bytes: self.bytes, step, chunks: &self.chunks }
+    }
+}
+
+/// A file whose bytes are signed piece by piece, so that damage of it is named and mended by the piece.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunked<'a> {
+    /// Its path in the folder.
+    pub name: &'a EntryPath,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Bytes of each of its chunks but the last.
+    pub step: u64,
+    /// SHA-256 of each chunk.
+    pub chunks: &'a [Digest],
+}
+
+impl Chunked<'_> {
+    /// The first byte of `chunk`, and one past its last.
+    #[must_use]
+    pub fn range(&self, chunk: u64) -> (u64, u64) {
+        let from = chunk.saturating_mul(self.step).min(self.bytes);
+        (from, from.saturating_add(self.step).min(self.bytes))
+    }
+}
+
 /// Why bytes are not an index.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -200,6 +229,12 @@ impl Index {
     /// The shape of the volumes.
     pub fn geometry(&self) -> Result<Geometry, IndexError> {
         Ok(Geometry::new(self.payload.seal, self.payload.bytes, self.payload.volume_bytes)?)
+    }
+
+    /// Every file that is signed piece by piece: the volumes, in payload order.
+    #[must_use]
+    pub fn chunked(&self) -> Vec<Chunked<'_>> {
+        self.volumes.iter().map(|volume| volume.chunked(limits::CHUNK_BYTES)).collect()
     }
 
     fn check(&self) -> Result<(), IndexError> {

@@ -170,6 +170,10 @@ fn remedy(what: &What) -> &'static str {
             "mend that, or name another folder (BUNDLE_STATE), and run the same command again: nothing is sent twice"
         }
         What::Downgrade { .. } => "if going back is meant: --allow-downgrade",
+        What::Unmended { .. } => {
+            "give another copy (--from, more than once if need be); or send bundle verify --json > report.json to the vendor, who cuts \
+             what is missing: bundle parts --for report.json"
+        }
         What::Unchecked { .. } => "what could not be checked is not proved; mend that, and check again",
     }
 }

@@ -19,6 +19,7 @@ mod lock;
 mod model;
 mod registry;
 mod relocate;
+mod repair;
 mod serve;
 mod store;
 mod tools;

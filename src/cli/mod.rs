@@ -26,6 +26,7 @@ mod man;
 mod progress;
 mod registry;
 mod relocate;
+mod repair;
 mod schema;
 mod secrets;
 mod serve;
@@ -65,6 +66,7 @@ enum Command {
     Grant(grant::Grant),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Load(load::Load),
     Serve(serve::Serve),
     Export(export::Export),
@@ -103,6 +105,7 @@ impl Command {
             Self::Grant(verb) => verb,
             Self::Inspect(verb) => verb,
             Self::Verify(verb) => verb,
+            Self::Repair(verb) => verb,
             Self::Load(verb) => verb,
             Self::Serve(verb) => verb,
             Self::Export(verb) => verb,

@@ -170,6 +170,16 @@ pub enum What {
         /// The same in words, without advice.
         detail: String,
     },
+    /// Something that is not as signed and could not be mended.
+    Unmended {
+        /// Its path in the bundle.
+        path: String,
+        /// Which chunk of it; `None` for a whole file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        chunk: Option<u64>,
+        /// Why.
+        why: String,
+    },
     /// A check that was asked for could not be made.
     Unchecked {
         /// Which, and why.
@@ -279,6 +289,10 @@ impl fmt::Display for What {
             Self::NotRemembered { detail } => {
                 write!(f, "everything was loaded, but that could not be remembered: {detail}")
             }
+            Self::Unmended { path, chunk: Some(chunk), why } => {
+                write!(f, "{path} stays damaged in chunk {chunk}: {why}")
+            }
+            Self::Unmended { path, chunk: None, why } => write!(f, "{path} stays as it is: {why}"),
             Self::Downgrade { installed, version } => {
                 write!(f, "version {version} is older than {installed}, which was loaded before")
             }

@@ -14,6 +14,7 @@ pub mod manifests;
 pub mod open;
 pub mod relocate;
 pub mod remember;
+pub mod repair;
 pub mod serve;
 pub mod sign;
 pub mod transfer;

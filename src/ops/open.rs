@@ -16,6 +16,8 @@ use crate::ops::sign::{INDEX, SUMS};
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
 
+pub mod copies;
+
 /// Why a folder cannot be opened at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,7 +90,7 @@ pub enum Error {
 }
 
 /// A folder of which only the signatures and what they cover was read. Can do almost nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Opened {
     folders: Vec<PathBuf>,
     sums: Vec<u8>,
@@ -96,7 +98,7 @@ pub struct Opened {
 }
 
 /// The signature files of a folder, unjudged, sorted by the key that their names say.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Signatures {
     raw: Vec<(KeyId, Vec<u8>)>,
     ssh: Vec<(KeyId, Vec<u8>)>,
@@ -221,6 +223,17 @@ impl Opened {
         policy: &Policy,
         now: Option<i64>,
     ) -> Result<(Vec<Finding>, Option<Authenticated>), Error> {
+        let home = self.home().to_owned();
+        self.authenticate_in(policy, now, &[home])
+    }
+
+    /// The same, with the index from the first of `places` that holds the one that was signed.
+    fn authenticate_in(
+        self,
+        policy: &Policy,
+        now: Option<i64>,
+        places: &[PathBuf],
+    ) -> Result<(Vec<Finding>, Option<Authenticated>), Error> {
         let signatures: Vec<Signature<'_>> =
             self.signatures.raw.iter().map(|(key, bytes)| Signature { key: *key, bytes }).collect();
         let ssh = self.ssh_findings(policy);
@@ -233,7 +246,9 @@ impl Opened {
         let mut sums = Sums::default();
         let index = verified.try_map(|bytes| {
             sums = Sums::parse(&bytes).map_err(|source| Error::Sums { path: home.join(SUMS), source })?;
-            read_index(&home, &sums)
+            let mut read = places.iter().map(|place| read_index(place, &sums));
+            let first = read.next().unwrap_or_else(|| read_index(&home, &sums));
+            first.or_else(|error| read.find_map(Result::ok).ok_or(error))
         })?;
         Ok((findings, Some(Authenticated { folders: self.folders, sums, index })))
     }

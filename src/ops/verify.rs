@@ -16,7 +16,7 @@ use crate::progress::{Event, Observer};
 use crate::release::lock::Seal;
 use crate::store::volumes::Volumes;
 
-mod chunks;
+pub(crate) mod chunks;
 mod folder;
 mod lanes;
 mod licenses;

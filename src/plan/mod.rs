@@ -6,3 +6,4 @@ pub mod load;
 pub mod mapping;
 pub mod payload;
 pub mod placing;
+pub mod repair;

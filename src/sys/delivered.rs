@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, mkdirat, openat, statat};
 use rustix::io::Errno;
 
 use super::fs::{Error, read_open};
@@ -23,17 +24,8 @@ const PIECE: usize = 256 << 10;
 pub fn open(folder: &Path, name: &EntryPath) -> Result<File, Error> {
     let path = name.under(folder);
     let fault = |errno| fault(&path, errno);
-    let (folders, last) = name.as_str().rsplit_once('/').map_or((None, name.as_str()), |(f, l)| (Some(f), l));
-    // The folder itself may be reached by links: the operator named it.
-    let top = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut at = rustix::fs::open(folder, top, Mode::empty()).map_err(fault)?;
-    for step in folders.into_iter().flat_map(|folders| folders.split('/')) {
-        at = openat(&at, step, top | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
-            // What a link, or a file where a folder should be, gives.
-            Errno::NOTDIR | Errno::LOOP => Error::Irregular { path: path.clone() },
-            errno => fault(errno),
-        })?;
-    }
+    let at = parent(folder, name, Missing::IsAFault)?;
+    let last = name.name();
     // Asked first, because opening a device can already do something; and again after, because it may be another by then.
     let facts = statat(&at, last, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
     regular(facts.st_mode, &path)?;
@@ -41,6 +33,39 @@ pub fn open(folder: &Path, name: &EntryPath) -> Result<File, Error> {
     let file = openat(&at, last, flags, Mode::empty()).map_err(fault)?;
     regular(fstat(&file).map_err(fault)?.st_mode, &path)?;
     Ok(File::from(file))
+}
+
+/// What becomes of a folder on the way that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// What is asked for is not there either.
+    IsAFault,
+    /// It is made.
+    IsMade,
+}
+
+/// The folder that `name` lies in, reached from `folder` without following a link.
+pub(super) fn parent(folder: &Path, name: &EntryPath, missing: Missing) -> Result<OwnedFd, Error> {
+    let path = name.under(folder);
+    let fault = |errno| fault(&path, errno);
+    let folders = name.as_str().rsplit_once('/').map(|(folders, _)| folders);
+    // The folder itself may be reached by links: the operator named it.
+    let top = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = rustix::fs::open(folder, top, Mode::empty()).map_err(fault)?;
+    for step in folders.into_iter().flat_map(|folders| folders.split('/')) {
+        if missing == Missing::IsMade {
+            match mkdirat(&at, step, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(fault(errno)),
+            }
+        }
+        at = openat(&at, step, top | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
+            // What a link, or a file where a folder should be, gives.
+            Errno::NOTDIR | Errno::LOOP => Error::Irregular { path: path.clone() },
+            errno => fault(errno),
+        })?;
+    }
+    Ok(at)
 }
 
 /// The whole of a delivered file of at most `max` bytes.
@@ -75,7 +100,7 @@ fn regular(mode: rustix::fs::RawMode, path: &Path) -> Result<(), Error> {
     }
 }
 
-fn fault(path: &Path, errno: Errno) -> Error {
+pub(super) fn fault(path: &Path, errno: Errno) -> Error {
     match errno {
         Errno::LOOP | Errno::NXIO => Error::Irregular { path: path.to_owned() },
         errno => Error::Io { path: PathBuf::from(path), source: errno.into() },

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod delivered;
 pub mod environment;
 pub mod fs;
+pub mod mend;
 pub mod own;
 pub mod place;
 pub mod program;

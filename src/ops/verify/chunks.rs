@@ -93,7 +93,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
 }
 
 /// Hashes `from..to` of `file`; tells `ahead` how far it is, every [`AHEAD`] bytes.
-fn hash(
+pub(crate) fn hash(
     file: &File,
     (from, to): (u64, u64),
     ahead: &dyn Fn(u64),

@@ -1,0 +1,239 @@
+//! `bundle repair`: puts right what of a copy is not as signed, from other copies, piece by piece.
+//!
+//! The signature comes first, as everywhere; it may be that of another copy. Every piece is compared with its signed hash before it is
+//! written and again when it is read back, only damaged bytes are written over, and the copies it comes from are only read. So it can be
+//! stopped at any moment: what was mended is right, what was not is as wrong as before, and the next run finds out which is which.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use signing::{KeyId, Policy};
+
+use crate::bundle::index::{IndexError, Release};
+use crate::ops::finding::{Finding, What, refused};
+use crate::ops::open::{self, copies};
+use crate::plan::repair::{self as plan, From, Piece, Plan};
+use crate::progress::{Event, Observer};
+use crate::sys::fs;
+use crate::sys::mend::Mending;
+
+mod act;
+mod places;
+mod survey;
+
+use places::Places;
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// The copy to be mended: one folder, or several when its volumes lie on several media.
+    pub folders: &'a [PathBuf],
+    /// Where its pieces may come from: other copies, damaged or not, and folders of parts.
+    pub from: &'a [PathBuf],
+    /// Who is trusted.
+    pub policy: &'a Policy,
+    /// Seconds since 1970; `None` where there is no clock.
+    pub now: Option<i64>,
+    /// Whether to do it or only to say what would be done.
+    pub mode: Mode,
+}
+
+/// Whether to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Mend.
+    #[default]
+    Write,
+    /// Plan, and stop.
+    DryRun,
+}
+
+/// What was mended, and what was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether everything that was looked at is as signed now; in a dry run, whether it would be.
+    pub ok: bool,
+    /// Whether only planned.
+    pub dry_run: bool,
+    /// What the bundle is; `None` when no copy's signatures hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// Whose signatures hold.
+    pub signers: Vec<KeyId>,
+    /// The copy whose signed list was gone by.
+    pub list_from: PathBuf,
+    /// Bytes of volumes that were looked at.
+    pub bytes: u64,
+    /// What was mended, or would be.
+    pub mended: Vec<Mended>,
+    /// Everything seen; what is still not as signed is named by a finding that refuses.
+    pub findings: Vec<Finding>,
+}
+
+/// A piece that was mended, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mended {
+    /// Which.
+    #[serde(flatten)]
+    pub piece: Piece,
+    /// The copy it came from; `None` where something was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<PathBuf>,
+}
+
+/// Why nothing was mended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No copy could be opened.
+    #[error(transparent)]
+    Open(#[from] open::Error),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The index has no possible shape.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The copy cannot be written to.
+    #[error("{folder} cannot be written to: {source}", folder = folder.display())]
+    ReadOnly {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What is mended and what it is mended from are one folder.
+    #[error("{folder} cannot be mended from itself", folder = folder.display())]
+    Same {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Nothing says that the folder is a copy of the bundle at all.
+    #[error(
+        "the signatures of {folder} do not hold, and none of its volumes is of {name} {version}, which {from} is",
+        folder = folder.display(), from = from.display()
+    )]
+    NoCopy {
+        /// The folder.
+        folder: PathBuf,
+        /// The copy whose signatures hold.
+        from: PathBuf,
+        /// Its release's name.
+        name: String,
+        /// Its version.
+        version: semver::Version,
+    },
+}
+
+/// Mends a copy.
+///
+/// # Errors
+/// Why nothing was mended. What could not be mended is in the report.
+pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, Error> {
+    apart(request)?;
+    let known = copies::authenticate((request.folders, request.from), request.policy, request.now)?;
+    let mut report = Report {
+        ok: false,
+        dry_run: request.mode == Mode::DryRun,
+        release: None,
+        signers: vec![],
+        list_from: known.from.clone(),
+        bytes: 0,
+        mended: vec![],
+        findings: known.findings.clone(),
+    };
+    let Some(bundle) = &known.bundle else { return Ok(report) };
+    let index = bundle.index.get();
+    report.release = Some(index.release.clone());
+    report.signers = bundle.index.signers().to_vec();
+    report.findings.extend(bundle.contradictions());
+
+    let places = Places::new(request.from);
+    let chunked = index.chunked();
+    report.bytes = chunked.iter().map(|file| file.bytes).sum();
+    let items = chunked.iter().map(|file| file.chunks.len() as u64).sum();
+    observer.event(Event::Begin { verb: "check", bytes: report.bytes, items });
+    let seen = survey::survey(&known, bundle, &chunked, &places, observer);
+    observer.event(Event::End);
+    if !seen.any_chunk && !request.folders.contains(&known.from) {
+        let release = index.release.clone();
+        let folder = bundle.home().to_owned();
+        return Err(Error::NoCopy { folder, from: known.from, name: release.name, version: release.version });
+    }
+    report.findings.extend(seen.findings);
+    let Plan { steps, left } = plan::plan(seen.wrong);
+    let left = left.into_iter().map(|left| unmended(&left.piece, left.why));
+    report.findings.extend(left);
+    if request.mode == Mode::Write && !steps.is_empty() {
+        let mending = begin(request.folders)?;
+        let bytes = steps.iter().map(|step| length(&step.piece)).sum();
+        observer.event(Event::Begin { verb: "repair", bytes, items: steps.len() as u64 });
+        let acting =
+            act::Acting { known: &known, bundle, chunked: &chunked, places: &places, mending: &mending };
+        let done = acting.run(&steps, observer);
+        observer.event(Event::End);
+        for (step, outcome) in steps.into_iter().zip(done) {
+            match outcome {
+                Ok(()) => report.mended.push(mended(step.piece, step.from, request.from)),
+                Err(why) => report.findings.push(unmended(&step.piece, why)),
+            }
+        }
+    } else {
+        report.mended = steps.into_iter().map(|step| mended(step.piece, step.from, request.from)).collect();
+    }
+    report.ok = !refused(&report.findings);
+    Ok(report)
+}
+
+fn mended(piece: Piece, from: From, copies: &[PathBuf]) -> Mended {
+    let copy = match from {
+        From::Copy(number) => copies.get(number).cloned(),
+        From::Cut => None,
+    };
+    Mended { piece, copy }
+}
+
+/// Bytes that a piece moves, as far as that is known beforehand.
+fn length(piece: &Piece) -> u64 {
+    match piece {
+        Piece::Chunk { from, to, .. } => to - from,
+        Piece::Tail { .. } | Piece::File { .. } => 0,
+    }
+}
+
+fn unmended(piece: &Piece, why: String) -> Finding {
+    let path = piece.path().to_string();
+    let chunk = match piece {
+        Piece::Chunk { chunk, .. } => Some(*chunk),
+        Piece::Tail { .. } | Piece::File { .. } => None,
+    };
+    Finding::refuse(What::Unmended { path, chunk, why })
+}
+
+/// Takes hold of every folder of the copy.
+fn begin(folders: &[PathBuf]) -> Result<Vec<(PathBuf, Mending)>, Error> {
+    let hold = |folder: &PathBuf| match Mending::begin(folder) {
+        Ok(mending) => Ok((folder.clone(), mending)),
+        Err(fs::Error::Io { source, .. })
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Err(Error::ReadOnly { folder: folder.clone(), source })
+        }
+        Err(error) => Err(error.into()),
+    };
+    folders.iter().map(hold).collect()
+}
+
+/// What is mended must be another folder than what it is mended from, whatever they are called.
+fn apart(request: &Request<'_>) -> Result<(), Error> {
+    let known = |folder: &Path| {
+        use std::os::unix::fs::MetadataExt as _;
+        folder.metadata().ok().map(|facts| (facts.dev(), facts.ino()))
+    };
+    let others: Vec<_> = request.from.iter().filter_map(|folder| known(folder)).collect();
+    match request.folders.iter().find(|folder| known(folder).is_some_and(|one| others.contains(&one))) {
+        Some(folder) => Err(Error::Same { folder: folder.clone() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Where pieces come from: other copies, and folders of parts. Only read, and believed by the hash alone.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::bundle::index::Chunked;
+use crate::checked::small;
+use crate::digest::{Digest, Hasher};
+use crate::limits;
+use crate::path::EntryPath;
+use crate::sys::{delivered, fs};
+
+/// The folder in a folder of parts that holds chunks, each called as its hash.
+pub(crate) const CHUNKS: &str = "chunks";
+
+/// The copies, by their numbers.
+pub(super) struct Places<'a> {
+    folders: &'a [PathBuf],
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(folders: &'a [PathBuf]) -> Self {
+        Self { folders }
+    }
+
+    /// Reads `chunk` of `file` into `room` from the first copy that has it right; gives that copy's number.
+    pub(super) fn chunk(&self, file: &Chunked<'_>, chunk: u64, room: &mut Vec<u8>) -> Option<usize> {
+        (0..self.folders.len()).find(|number| self.chunk_of(*number, file, chunk, room))
+    }
+
+    /// Reads it from one copy.
+    pub(super) fn chunk_of(&self, number: usize, file: &Chunked<'_>, chunk: u64, room: &mut Vec<u8>) -> bool {
+        let (Some(folder), Some(digest)) = (self.folders.get(number), file.chunks.get(small(chunk))) else {
+            return false;
+        };
+        let (from, to) = file.range(chunk);
+        let part = part_name(digest);
+        fill(folder, file.name, (from, to), room) && Digest::of(room) == *digest
+            || part
+                .is_some_and(|part| fill(folder, &part, (0, to - from), room) && Digest::of(room) == *digest)
+    }
+
+    /// The first copy whose file `path` has the hash `digest`.
+    pub(super) fn small(&self, path: &EntryPath, digest: &Digest) -> Option<usize> {
+        self.folders.iter().position(|folder| {
+            delivered::hash(folder, path, limits::PLAIN_FILE_BYTES).is_ok_and(|got| got == *digest)
+        })
+    }
+
+    /// Passes the file `path` of copy `number` to `take`, piece by piece; gives its hash, and whether it is a program.
+    pub(super) fn pass(
+        &self,
+        number: usize,
+        path: &EntryPath,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), fs::Error>,
+    ) -> Result<Digest, fs::Error> {
+        let folder = self.folders.get(number).map_or(Path::new("."), PathBuf::as_path);
+        let mut file = delivered::open(folder, path)?.take(limits::PLAIN_FILE_BYTES.saturating_add(1));
+        let mut hasher = Hasher::new();
+        let mut piece = vec![0; small(limits::PIECE_BYTES)];
+        loop {
+            let read =
+                file.read(&mut piece).map_err(|source| fs::Error::Io { path: path.under(folder), source })?;
+            if read == 0 {
+                return Ok(hasher.finish());
+            }
+            hasher.update(&piece[..read]);
+            take(&piece[..read])?;
+        }
+    }
+
+    /// Whether the file `path` of copy `number` can be run.
+    pub(super) fn runs(&self, number: usize, path: &EntryPath) -> bool {
+        let folder = self.folders.get(number).map_or(Path::new("."), PathBuf::as_path);
+        let facts = delivered::open(folder, path).and_then(|file| {
+            file.metadata().map_err(|source| fs::Error::Io { path: path.under(folder), source })
+        });
+        facts.is_ok_and(|facts| facts.mode() & 0o111 != 0)
+    }
+}
+
+/// Where a folder of parts holds the chunk with this hash.
+pub(crate) fn part_name(digest: &Digest) -> Option<EntryPath> {
+    format!("{CHUNKS}/{}", digest.hex()).parse().ok()
+}
+
+fn fill(folder: &Path, name: &EntryPath, range: (u64, u64), room: &mut Vec<u8>) -> bool {
+    delivered::open(folder, name).is_ok_and(|file| read(&file, range, room).is_ok())
+}
+
+/// Reads bytes `from..to` of `file` into `room`.
+pub(super) fn read(file: &File, (from, to): (u64, u64), room: &mut Vec<u8>) -> std::io::Result<()> {
+    room.resize(small(to - from), 0);
+    file.read_exact_at(room, from)
+}
