@@ -158,6 +158,8 @@ fn remedy(what: &What) -> &'static str {
         | What::WrongBlob { .. }
         | What::WrongManifest { .. }
         | What::WrongTar { .. }
+        | What::WrongName { .. }
+        | What::Idle { .. }
         | What::Unsigned { .. }
         | What::Graph { .. } => {
             "this was signed as it is, so copying again does not help: send this report to the vendor"

@@ -129,6 +129,18 @@ pub enum What {
         /// Payload byte from which on it differs.
         offset: u64,
     },
+    /// What names things for stock tools says something else than the index.
+    WrongName {
+        /// Which file at the beginning of the payload.
+        file: String,
+    },
+    /// Blobs that belong to nothing.
+    Idle {
+        /// The first.
+        digest: Digest,
+        /// How many.
+        blobs: usize,
+    },
     /// An image, chart or model, or what refers to one, is not whole.
     Graph {
         /// As it is called.
@@ -277,6 +289,15 @@ impl fmt::Display for What {
             Self::WrongManifest { digest, detail } => write!(f, "manifest {digest}: {detail}"),
             Self::WrongTar { offset } => {
                 write!(f, "the payload is not the tar that bundle.json describes, from byte {offset}")
+            }
+            Self::WrongName { file } => {
+                write!(f, "{file} at the beginning of the payload does not name what bundle.json names")
+            }
+            Self::Idle { digest, blobs: 1 } => {
+                write!(f, "blob {digest} belongs to no image, chart or model")
+            }
+            Self::Idle { digest, blobs } => {
+                write!(f, "{blobs} blobs belong to no image, chart or model, the first of them {digest}")
             }
             Self::Unsigned { image, subject, key, detail } => {
                 write!(f, "{subject} of {image} is not signed by key {key}: {detail}")

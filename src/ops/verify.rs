@@ -16,8 +16,10 @@ use crate::progress::{Event, Observer};
 use crate::release::lock::Seal;
 use crate::store::volumes::Volumes;
 
+mod between;
 pub(crate) mod chunks;
 mod folder;
+mod graph;
 mod lanes;
 mod licenses;
 mod signatures;

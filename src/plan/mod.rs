@@ -6,4 +6,5 @@ pub mod load;
 pub mod mapping;
 pub mod payload;
 pub mod placing;
+pub mod prelude;
 pub mod repair;

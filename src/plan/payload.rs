@@ -6,8 +6,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::bundle::index::{
     Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
     IndexReferrer, IndexRequires, IndexSbom, IndexTool, IndexUpgrade, Kind, Release,
@@ -16,8 +14,8 @@ use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::reference::ReferenceError;
-use crate::oci::{LocalName, media};
-use crate::release::lock::{Graph, Lock, LockedImage, LockedInstall, LockedManifest, LockedTool, Of};
+use crate::plan::prelude;
+use crate::release::lock::{Lock, LockedInstall, LockedTool, Of};
 
 /// The payload, laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +93,16 @@ pub fn blob_name(digest: &Digest) -> String {
 /// Lays out the payload of `lock`.
 pub fn payload(lock: &Lock) -> Result<Payload, PayloadError> {
     let literals = vec![
-        ("oci-layout", b"{\"imageLayoutVersion\":\"1.0.0\"}".to_vec()),
-        ("index.json", layout_index(lock)?),
-        ("manifest.json", docker_manifest(lock)),
+        (prelude::LAYOUT.0, prelude::LAYOUT.1.to_vec()),
+        (prelude::INDEX, prelude::layout_index(&prelude::of_lock(lock)?)),
+        (prelude::DOCKER, prelude::docker_manifest(lock)),
     ];
     let mut cursor = Cursor { at: 0 };
     for (_, bytes) in &literals {
         cursor.place(bytes.len() as u64)?;
+    }
+    if cursor.at > limits::PRELUDE_BYTES {
+        return Err(PayloadError::TooLarge);
     }
     let mut blobs = gather(lock);
     if blobs.len() > limits::INDEX_BLOBS {
@@ -298,75 +299,13 @@ fn gather(lock: &Lock) -> Vec<PlannedBlob> {
     blobs
 }
 
-/// `index.json`: one entry for each root, under the name that `skopeo` and `ctr` find it by.
-fn layout_index(lock: &Lock) -> Result<Vec<u8>, PayloadError> {
-    let manifests = lock.graphs().map(|graph| layout_entry(&graph)).collect::<Result<Vec<_>, _>>()?;
-    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests});
-    Ok(index.to_string().into_bytes())
-}
-
-fn layout_entry(graph: &Graph<'_>) -> Result<serde_json::Value, PayloadError> {
-    let root = graph.root().ok_or_else(|| PayloadError::Empty(graph.of.to_string()))?;
-    let mut entry = json!({"mediaType": root.media_type, "digest": root.digest, "size": root.size});
-    // Only what can run as an image is given the name by which containerd imports it.
-    let (name, runs) = match graph.of {
-        Of::Image(image) => (Some(image.reference.to_string()), true),
-        Of::Referrer(image, referrer) => {
-            if let Some(kind) = &referrer.artifact_type {
-                entry["artifactType"] = json!(kind);
-            }
-            (referrer.tag.as_ref().map(|tag| format!("{}:{tag}", image.reference.repository())), false)
-        }
-        Of::Chart(chart) => (Some(LocalName::chart(&chart.name, &chart.version)?.to_string()), false),
-        Of::Model(model) => {
-            (Some(LocalName::model(&model.name, &model.version.to_string())?.to_string()), true)
-        }
-    };
-    if let Some(name) = name {
-        entry["annotations"]["org.opencontainers.image.ref.name"] = json!(name);
-        if runs {
-            entry["annotations"]["io.containerd.image.name"] = json!(name);
-        }
-    }
-    Ok(entry)
-}
-
-/// `manifest.json`: what `docker load` reads. It knows one platform for each name, so the first of each image is named.
-fn docker_manifest(lock: &Lock) -> Vec<u8> {
-    let entries: Vec<_> = lock
-        .images
-        .iter()
-        .filter_map(|image| {
-            let manifest = docker_loadable(image)?;
-            let reference = &image.reference;
-            let tags: Vec<_> =
-                reference.tag().map(|tag| format!("{}:{tag}", reference.repository())).into_iter().collect();
-            Some(json!({
-                "Config": blob_name(&manifest.config.as_ref()?.digest),
-                "RepoTags": tags,
-                "Layers": manifest.layers.iter().map(|l| blob_name(&l.digest)).collect::<Vec<_>>(),
-            }))
-        })
-        .collect();
-    serde_json::Value::Array(entries).to_string().into_bytes()
-}
-
-/// The first platform's manifest whose layers are all file system layers.
-fn docker_loadable(image: &LockedImage) -> Option<&LockedManifest> {
-    let wanted = image.platforms.first()?;
-    image.manifests.iter().find(|manifest| {
-        manifest.platform.as_ref().is_some_and(|p| p.satisfies(wanted))
-            && manifest.config.is_some()
-            && manifest.layers.iter().all(|l| l.media_type.contains("tar"))
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use crate::checked::ByteSize;
-    use crate::release::lock::{LockedBlob, Seal};
+    use crate::oci::media;
+    use crate::release::lock::{LockedBlob, LockedImage, LockedManifest, Seal};
 
     pub(crate) fn locked(bytes: &[u8], media_type: &str) -> LockedBlob {
         let mut hasher = crate::digest::Hasher::new();

@@ -22,6 +22,7 @@ use bundle::oci::media;
 use bundle::ops::{load, verify};
 use bundle::plan::mapping::Mapping;
 use bundle::plan::payload::blob_name;
+use bundle::plan::prelude;
 use bundle::progress::Silent;
 use bundle::registry::Client;
 use bundle::release::lock::Seal;
@@ -52,6 +53,8 @@ pub(crate) struct Forgery {
     pub(crate) volume_bytes: u64,
     /// A volume that is sealed under a key that nobody was granted.
     pub(crate) foreign: Option<usize>,
+    /// A change to the files that name things for stock tools.
+    pub(crate) names: fn(&str, Vec<u8>) -> Vec<u8>,
     /// The last change to the text of the index.
     pub(crate) edit: fn(String) -> String,
 }
@@ -87,6 +90,7 @@ impl Forgery {
             referrers: vec![],
             volume_bytes,
             foreign: None,
+            names: |_, text| text,
             edit: |text| text,
         }
     }
@@ -138,58 +142,56 @@ impl Forgery {
         self.images.push((name.to_owned(), root));
     }
 
-    fn payload(&self) -> (Vec<u8>, Vec<IndexBlob>) {
-        let mut payload = Vec::new();
-        let mut blobs = Vec::new();
-        let layout = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-        payload.extend(tar::header("oci-layout", layout.len() as u64));
-        payload.extend(layout);
-        payload.resize(payload.len().next_multiple_of(512), 0);
-        for piece in &self.pieces {
+    /// What names things for stock tools, as `index` implies it or as the case has it.
+    fn prelude(&self, index: &Index) -> Vec<u8> {
+        let listing = prelude::layout_index(&prelude::of_index(index).unwrap());
+        let files = [
+            (prelude::LAYOUT.0, prelude::LAYOUT.1.to_vec()),
+            (prelude::INDEX, listing),
+            (prelude::DOCKER, b"[]".to_vec()),
+        ];
+        let mut bytes = Vec::new();
+        for (name, text) in files {
+            let text = (self.names)(name, text);
+            bytes.extend(tar::header(name, text.len() as u64));
+            bytes.extend(text);
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+        }
+        bytes
+    }
+
+    /// The blobs as the index lists them, where they lie after `prelude`.
+    fn blobs(&self, prelude: usize) -> Vec<IndexBlob> {
+        let mut at = prelude as u64;
+        let place = |piece: &Piece| {
             let size = piece.bytes.len() as u64;
-            let header = tar::header(&blob_name(&piece.digest), size);
+            let header = piece.header.as_ref().map_or(tar::header_length(size), |h| h.len() as u64);
+            let offset = at + header;
+            at = offset + size + tar::padding(size);
+            IndexBlob { digest: piece.digest, media_type: piece.media_type.clone(), offset, size }
+        };
+        self.pieces.iter().map(place).collect()
+    }
+
+    fn payload(&self, mut payload: Vec<u8>) -> Vec<u8> {
+        for piece in &self.pieces {
+            let header = tar::header(&blob_name(&piece.digest), piece.bytes.len() as u64);
             payload.extend(piece.header.clone().unwrap_or(header));
-            let offset = payload.len() as u64;
             payload.extend(&piece.bytes);
             payload.resize(payload.len().next_multiple_of(512), 0);
-            blobs.push(IndexBlob {
-                digest: piece.digest,
-                media_type: piece.media_type.clone(),
-                offset,
-                size,
-            });
         }
         payload.resize(payload.len() + 1024, 0);
-        (payload, blobs)
+        payload
     }
 
     fn release(&self) -> Release {
         Release { name: "demo".into(), vendor: "Demo".into(), version: self.version.parse().unwrap() }
     }
 
-    /// Writes the bundle, signed by `keys` and granted to everyone in `yard`.
-    pub(crate) fn write(&self, yard: &Yard, name: &str, keys: &[&SecretKey]) -> PathBuf {
-        let folder = yard.path(name);
-        fs::create_dir_all(folder.join("volumes")).unwrap();
-        fs::create_dir_all(folder.join("grants")).unwrap();
-        let identity = Identity::generate();
-        let key = ReleaseKey::from_text(identity.to_text().expose_secret()).unwrap();
-        let (payload, blobs) = self.payload();
-        let mut files = Vec::new();
-        let mut volumes = Vec::new();
-        for (number, slice) in payload.chunks(usize::try_from(self.volume_bytes).unwrap()).enumerate() {
-            let foreign = ReleaseKey::generate().unwrap();
-            let key = if self.foreign == Some(number) { &foreign } else { &key };
-            let bytes = seal(key, slice);
-            let name = volume_name(&self.release(), Seal::Age, number).parse().unwrap();
-            fs::write(folder.join(volume_name(&self.release(), Seal::Age, number)), &bytes).unwrap();
-            let chunks = bytes.chunks(usize::try_from(CHUNK_BYTES).unwrap()).map(Digest::of).collect();
-            let volume = Volume { bytes: bytes.len() as u64, chunks, name, sha256: Digest::of(&bytes) };
-            files.push((volume.name.clone(), volume.sha256));
-            volumes.push(volume);
-        }
-        let index = Index {
-            blobs,
+    /// The index, but for what lies where.
+    fn index(&self) -> Index {
+        Index {
+            blobs: self.blobs(0),
             charts: self.charts.clone(),
             files: vec![],
             format: 1,
@@ -210,7 +212,7 @@ impl Forgery {
             lock: Digest::of(b""),
             models: self.models.clone(),
             payload: Payload {
-                bytes: payload.len() as u64,
+                bytes: 0,
                 chunk_bytes: CHUNK_BYTES,
                 seal: Seal::Age,
                 volume_bytes: self.volume_bytes,
@@ -221,8 +223,36 @@ impl Forgery {
             sboms: vec![],
             tools: vec![],
             upgrade: None,
-            volumes,
-        };
+            volumes: vec![],
+        }
+    }
+
+    /// Writes the bundle, signed by `keys` and granted to everyone in `yard`.
+    pub(crate) fn write(&self, yard: &Yard, name: &str, keys: &[&SecretKey]) -> PathBuf {
+        let folder = yard.path(name);
+        fs::create_dir_all(folder.join("volumes")).unwrap();
+        fs::create_dir_all(folder.join("grants")).unwrap();
+        let identity = Identity::generate();
+        let key = ReleaseKey::from_text(identity.to_text().expose_secret()).unwrap();
+        let mut index = self.index();
+        let prelude = self.prelude(&index);
+        index.blobs = self.blobs(prelude.len());
+        let payload = self.payload(prelude);
+        index.payload.bytes = payload.len() as u64;
+        let mut files = Vec::new();
+        let mut volumes = Vec::new();
+        for (number, slice) in payload.chunks(usize::try_from(self.volume_bytes).unwrap()).enumerate() {
+            let foreign = ReleaseKey::generate().unwrap();
+            let key = if self.foreign == Some(number) { &foreign } else { &key };
+            let bytes = seal(key, slice);
+            let name = volume_name(&self.release(), Seal::Age, number).parse().unwrap();
+            fs::write(folder.join(volume_name(&self.release(), Seal::Age, number)), &bytes).unwrap();
+            let chunks = bytes.chunks(usize::try_from(CHUNK_BYTES).unwrap()).map(Digest::of).collect();
+            let volume = Volume { bytes: bytes.len() as u64, chunks, name, sha256: Digest::of(&bytes) };
+            files.push((volume.name.clone(), volume.sha256));
+            volumes.push(volume);
+        }
+        index.volumes = volumes;
         let text = (self.edit)(String::from_utf8(index.to_text().unwrap()).unwrap());
         for (name, bytes) in [("bundle.json", text.as_bytes()), ("README.md", b"# read me\n")] {
             fs::write(folder.join(name), bytes).unwrap();

@@ -159,7 +159,7 @@ fn a_flipped_bit_in_each_kind_of_file() {
             "a volume's header",
             |s| s.flip(VOLUME_2, 60),
             [
-                Refuse("0002.tar.age is damaged in chunk 0, bytes 0 to 4727112"),
+                Refuse("0002.tar.age is damaged in chunk 0, bytes 0 to 4729672"),
                 Refuse("0002.tar.age is damaged in chunk 0, bytes 0 to "),
                 LoadOne("0002.tar.age: chunk 0 (bytes 0..184) is damaged"),
             ],

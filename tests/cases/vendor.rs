@@ -102,6 +102,67 @@ fn other_size_in_the_tar(forgery: &mut Forgery) {
     piece.header = Some(tar::header(&blob_name(&piece.digest), 1));
 }
 
+/// Another image under the name of one, for who unpacks with stock tools.
+fn other_image_in_the_layout(forgery: &mut Forgery) {
+    image(forgery, |layer| vec![layer]);
+    forgery.names = |file, text| match file {
+        "index.json" => {
+            let mut listing: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            listing["manifests"][0]["digest"] = listing["manifests"][1]["digest"].clone();
+            listing.to_string().into_bytes()
+        }
+        _ => text,
+    };
+}
+
+fn one_more_name_in_the_layout(forgery: &mut Forgery) {
+    image(forgery, |layer| vec![layer]);
+    forgery.names = |file, text| match file {
+        "index.json" => {
+            let mut listing: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let mut more = listing["manifests"][0].clone();
+            more["annotations"]["org.opencontainers.image.ref.name"] = "docker.io/library/nginx:1".into();
+            listing["manifests"].as_array_mut().unwrap().push(more);
+            listing.to_string().into_bytes()
+        }
+        _ => text,
+    };
+}
+
+/// A name for `docker load`, of a file that no image has.
+fn other_layer_for_docker(forgery: &mut Forgery) {
+    image(forgery, |layer| vec![layer]);
+    forgery.names = |file, text| match file {
+        "manifest.json" => {
+            let entry = serde_json::json!([{
+                "Config": blob_name(&Digest::of(b"{}")), "RepoTags": ["docker.io/demo/bad:v1"], "Layers": ["etc/passwd"],
+            }]);
+            entry.to_string().into_bytes()
+        }
+        _ => text,
+    };
+}
+
+/// The right one.
+fn good_name_for_docker(forgery: &mut Forgery) {
+    image(forgery, |layer| vec![layer]);
+    forgery.names = |file, text| match file {
+        "manifest.json" => {
+            let layer = blob_name(&Digest::of(&noise(7, 1000)));
+            let entry = serde_json::json!([{
+                "Config": blob_name(&Digest::of(b"{}")), "RepoTags": ["docker.io/demo/bad:v1"], "Layers": [layer],
+            }]);
+            entry.to_string().into_bytes()
+        }
+        _ => text,
+    };
+}
+
+fn a_blob_of_nothing(forgery: &mut Forgery) {
+    image(forgery, |layer| vec![layer]);
+    forgery.add(LAYER, noise(11, 77));
+}
+
 /// What a load must do.
 #[derive(PartialEq, Eq)]
 enum Load {
@@ -114,7 +175,7 @@ enum Load {
 #[test]
 fn content_that_contradicts_itself_is_named_and_leaves_no_tag() {
     type Make = fn(&mut Forgery);
-    let cases: [(&str, Make, &str, Load); 13] = [
+    let cases: [(&str, Make, &str, Load); 18] = [
         ("a good image", |f| image(f, |layer| vec![layer]), "", Load::Fine),
         ("a missing layer", missing_layer, "which the bundle does not hold", Load::Refuse("does not hold")),
         ("a wrong size", wrong_size, "has 999 bytes; the index says 1000", Load::Refuse("999 bytes")),
@@ -138,6 +199,11 @@ fn content_that_contradicts_itself_is_named_and_leaves_no_tag() {
         ("wrong bytes", wrong_bytes, "has the bytes of", Load::Refuse("wrong bytes")),
         ("another name in the tar", other_name_in_the_tar, "not the tar that", Load::Fine),
         ("another size in the tar", other_size_in_the_tar, "not the tar that", Load::Fine),
+        ("another image in the layout", other_image_in_the_layout, "index.json at the beginning", Load::Fine),
+        ("one more name in the layout", one_more_name_in_the_layout, "index.json at the beg", Load::Fine),
+        ("another layer for docker", other_layer_for_docker, "manifest.json at the beg", Load::Fine),
+        ("a name for docker", good_name_for_docker, "", Load::Fine),
+        ("a blob of nothing", a_blob_of_nothing, "belongs to no image", Load::Fine),
     ];
     let yard = Yard::new();
     for (reason, make, deep, load) in cases {

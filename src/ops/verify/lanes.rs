@@ -18,9 +18,9 @@ use crate::limits::{self, CHUNK_BYTES};
 use crate::oci::manifest::ManifestError;
 use crate::oci::{Manifest, media};
 use crate::ops::finding::{Finding, What};
-use crate::ops::verify::{folder, signatures};
-use crate::plan::load::{GraphError, Known, about, walk};
-use crate::plan::payload::blob_name;
+use crate::ops::verify::between::{self, TarCheck};
+use crate::ops::verify::{folder, graph, signatures};
+use crate::plan::load::Known;
 use crate::progress::{Event, Observer};
 use crate::store;
 use crate::store::volumes::{Stretch, Volumes};
@@ -55,7 +55,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let mut unopened = BTreeMap::new();
     let mut unread = BTreeMap::new();
     let mut short = false;
-    let (mut manifests, mut payloads) = (HashMap::new(), HashMap::new());
+    let (mut manifests, mut payloads, mut prelude) = (HashMap::new(), HashMap::new(), Vec::new());
     for lane in outcomes {
         // Two lanes that meet inside a unit both read it, and the chunk that begins there: it counts once.
         good.extend(lane.chunks.good);
@@ -63,6 +63,8 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         content.findings.extend(lane.blobs.findings);
         manifests.extend(lane.blobs.manifests);
         payloads.extend(lane.blobs.payloads);
+        // Only the first lane has any.
+        prelude.extend(lane.blobs.prelude);
         bad.extend(lane.chunks.bad.into_iter().map(|chunk| (chunk, ())));
         for (volume, from, to) in lane.reading.unopened {
             unopened.insert((volume, from), to);
@@ -101,7 +103,8 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     content.findings.splice(0..0, damaged);
     content.graphs = intact;
     if intact {
-        content.findings.extend(graph(index, &manifests));
+        content.findings.extend(between::prelude(index, &prelude, &manifests));
+        content.findings.extend(graph::check(index, &manifests));
         content.findings.extend(signatures::check(index, &manifests, &payloads));
     }
     content
@@ -174,6 +177,8 @@ struct BlobsSeen {
     manifests: Vec<(Digest, Known)>,
     /// What signatures of images sign.
     payloads: Vec<(Digest, Vec<u8>)>,
+    /// What lies before the first blob of all.
+    prelude: Vec<u8>,
 }
 
 /// File bytes of a volume, in order.
@@ -350,6 +355,7 @@ fn hash_blobs(index: &Index, range: std::ops::Range<usize>, from: u64, queue: &R
             None => state.lose(plain.offset, plain.length),
         }
     }
+    state.seen.prelude = state.tar.into_prelude();
     state.seen
 }
 
@@ -472,49 +478,6 @@ fn is_kept(blob: &IndexBlob) -> bool {
     (is_manifest(blob) && blob.size <= limits::MANIFEST_BYTES) || signatures::is_payload(blob)
 }
 
-/// Compares what lies between two blobs with what must lie there: padding and the next header.
-struct TarCheck {
-    expected: Vec<u8>,
-    from: u64,
-    said: bool,
-}
-
-impl TarCheck {
-    fn new(index: &Index, first: usize, from: u64) -> Self {
-        let mut check = Self { expected: vec![], from, said: false };
-        if first > 0 {
-            check.after(index, first);
-        }
-        check
-    }
-
-    /// What lies before blob `next`: the padding of the one before it and its own header.
-    fn after(&mut self, index: &Index, next: usize) {
-        let Some(previous) = next.checked_sub(1).and_then(|n| index.blobs.get(n)) else { return };
-        self.from = previous.offset + previous.size;
-        self.expected = vec![0; small(tar::padding(previous.size))];
-        match index.blobs.get(next) {
-            Some(blob) => self.expected.extend(tar::header(&blob_name(&blob.digest), blob.size)),
-            None => self.expected.resize(self.expected.len() + small(tar::END), 0),
-        }
-    }
-
-    fn lose(&mut self) {
-        self.expected.clear();
-    }
-
-    fn feed(&mut self, at: u64, bytes: &[u8], findings: &mut Vec<Finding>) {
-        if self.expected.is_empty() || self.said {
-            return;
-        }
-        let skip = small(at.saturating_sub(self.from));
-        if self.expected.get(skip..skip + bytes.len()) != Some(bytes) {
-            self.said = true;
-            findings.push(Finding::refuse(What::WrongTar { offset: at }));
-        }
-    }
-}
-
 /// Something of each chunk, or byte, of a volume.
 type ByPlace<T> = BTreeMap<(usize, u64), T>;
 
@@ -541,19 +504,4 @@ fn damage(index: &Index, (good, bad): (&ByPlace<u64>, &ByPlace<()>), unopened: B
         findings.push(Finding::refuse(What::Damaged { path: path(*volume), chunk: *chunk, from, to }));
     }
     findings
-}
-
-/// Everything that hangs on a root must be there, and what refers to something must say so itself.
-fn graph(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Finding> {
-    let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
-    let finding =
-        |root: String, fault: GraphError| Finding::refuse(What::Graph { root, detail: fault.to_string() });
-    let whole = index
-        .roots()
-        .filter_map(|root| walk(root.digest, manifests, &sizes).err().map(|fault| finding(root.name, fault)));
-    let about = index
-        .referrers
-        .iter()
-        .filter_map(|one| about(one, manifests).err().map(|fault| finding(one.to_string(), fault)));
-    whole.chain(about).collect()
 }
