@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: say what state things are in, and go.
+//! Ctrl-C, `kill` and a terminal that goes away: say what state things are in, and go.
 //!
 //! Everything the program writes appears whole or goes on later, so ending at once is right at any moment. A second signal ends it
 //! without a word, should the first one's words not come out. A server is asked to end by itself: the first signal is how it ends.
@@ -6,25 +6,29 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
 use super::failure::Failure;
 use super::secrets;
 use super::ui::Ui;
+use crate::limits;
 use crate::registry::server::Stop;
+use crate::sys::fs;
 
 /// Watches for signals; when one comes, `stop` is asked, or else `state` is told and the program ends.
 pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Stop>) {
     let armed = Arc::new(AtomicBool::new(false));
     let code = i32::from(Exit::Interrupted.number());
-    for signal in [SIGINT, SIGTERM] {
+    // Under `nohup` the program was started to outlive its terminal; a handler would undo that.
+    let signals: &[i32] = if hangup_ignored() { &[SIGINT, SIGTERM] } else { &[SIGHUP, SIGINT, SIGTERM] };
+    for &signal in signals {
         // Order matters: the first signal arms, the next one finds it armed. Without handlers the signals end the program by themselves.
         let _ = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&armed));
         let _ = signal_hook::flag::register(signal, Arc::clone(&armed));
     }
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let Ok(mut signals) = Signals::new(signals) else { return };
     let ui = Arc::clone(ui);
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
@@ -40,7 +44,39 @@ pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Stop>) {
     });
 }
 
+/// Whether whoever started the program had it ignore SIGHUP, as Linux tells; elsewhere it is taken as not.
+fn hangup_ignored() -> bool {
+    fs::read_limited(std::path::Path::new("/proc/self/status"), limits::HAND_WRITTEN_BYTES)
+        .is_ok_and(|status| ignores_hangup(&String::from_utf8_lossy(&status)))
+}
+
+/// proc(5), `SigIgn`: a mask in hexadecimal, the lowest bit for signal 1, which is SIGHUP.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 #[allow(clippy::exit, reason = "the one place that ends the program from beside the work")]
 fn leave(code: i32) {
     std::process::exit(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignores_hangup;
+
+    #[test]
+    fn only_the_lowest_bit_of_the_ignored_signals_is_nohup() {
+        for (status, ignored) in [
+            ("Name:\tbundle\nSigIgn:\t0000000000001001\n", true),
+            ("SigIgn:\t0000000000001000\n", false),
+            ("SigCgt:\t0000000000000001\n", false),
+            ("", false),
+        ] {
+            assert_eq!(ignores_hangup(status), ignored, "{status:?}");
+        }
+    }
 }
