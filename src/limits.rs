@@ -38,6 +38,8 @@ pub const SIGNATURES: usize = 64;
 pub const IDENTITIES: usize = 64;
 /// log₂ of scrypt's N when a passphrase opens something: 20 is 1 GiB and some seconds, stock `age` writes 18.
 pub const PASSPHRASE_WORK: u8 = 20;
+/// Blocks of scrypt work (2^N for a grant of work N) spent on trying grants by passphrase: sixteen as `age` makes them.
+pub const PASSPHRASE_TRIES: u64 = 16 << 18;
 /// Grants looked at when an identity is tried: customers of one vendor.
 pub const GRANTS: usize = 10_000;
 /// Bytes of a path inside a bundle.

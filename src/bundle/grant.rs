@@ -58,6 +58,18 @@ pub fn wants_passphrase(bytes: &[u8]) -> bool {
         && Decryptor::new_buffered(armor::ArmoredReader::new(bytes)).is_ok_and(|file| file.is_scrypt())
 }
 
+/// The scrypt blocks that one try at its passphrase takes (C2SP age, "scrypt recipient stanza"); 0 for what no passphrase opens.
+#[must_use]
+pub fn passphrase_work(bytes: &[u8]) -> u64 {
+    let mut head = Vec::new();
+    // What cannot be read so far is no grant, and trying it costs nothing.
+    let _ = armor::ArmoredReader::new(bytes).take(256).read_to_end(&mut head);
+    let text = String::from_utf8_lossy(&head);
+    let stanza = text.lines().nth(1).and_then(|line| line.strip_prefix("-> scrypt "));
+    let work = stanza.and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
+    work.and_then(|work| 1u64.checked_shl(work)).unwrap_or(0)
+}
+
 /// The bytes of an identity file that only the passphrase opens, armored as `age -p -a` writes it.
 pub fn lock_identity(identity: &Identity, passphrase: &SecretString) -> Result<String, GrantError> {
     let sealed = seal_bytes(identity.to_file().as_bytes(), SealTo::Passphrase(passphrase))?;

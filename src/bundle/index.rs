@@ -260,7 +260,10 @@ impl Index {
         if !named(&self.release.name) {
             return contradiction("the release has no valid name");
         }
-        if self.release.vendor.len() > 200 || !self.release.vendor.chars().all(is_printable) {
+        if self.release.vendor.trim().is_empty()
+            || self.release.vendor.len() > 200
+            || !self.release.vendor.chars().all(is_printable)
+        {
             return contradiction("the vendor is no printable text");
         }
         if self.blobs.len() > limits::INDEX_BLOBS {

@@ -167,6 +167,7 @@ fn remedy(what: &What) -> &'static str {
         What::License { .. } => {
             "the bundle itself is not concerned: get the licence from the vendor again, as a file"
         }
+        What::IdleRule { .. } => "compare it with the names that bundle inspect shows; nothing else is wrong",
         What::NoMemory => "name a folder of this user's that stays: BUNDLE_STATE=/var/lib/bundle",
         What::NotRemembered { .. } => {
             "mend that, or name another folder (BUNDLE_STATE), and run the same command again: nothing is sent twice"

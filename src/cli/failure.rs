@@ -7,6 +7,7 @@ use std::error::Error;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::exit::Exit;
+use crate::text::without_secrets;
 
 mod build;
 mod chart;
@@ -42,7 +43,14 @@ pub(super) fn advice_on_registry(error: &crate::registry::Error) -> Option<Strin
 
 impl Failure {
     fn new(kind: &'static str, exit: Exit, message: impl Into<String>) -> Self {
-        Self { kind, exit, message: message.into(), causes: Vec::new(), state: None, hint: None }
+        Self {
+            kind,
+            exit,
+            message: without_secrets(&message.into()),
+            causes: Vec::new(),
+            state: None,
+            hint: None,
+        }
     }
 
     /// A check said no.
@@ -73,10 +81,10 @@ impl Failure {
 
     /// Takes the words of `error`: its message in place of this one's, and the causes that the message does not already tell.
     fn telling(mut self, error: &(dyn Error + 'static)) -> Self {
-        self.message = error.to_string();
+        self.message = without_secrets(&error.to_string());
         let mut cause = error.source();
         while let Some(inner) = cause {
-            let text = inner.to_string();
+            let text = without_secrets(&inner.to_string());
             if !self.message.contains(&text) && !self.causes.iter().any(|told| told.contains(&text)) {
                 self.causes.push(text);
             }

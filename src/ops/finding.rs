@@ -166,6 +166,11 @@ pub enum What {
         /// This one.
         version: String,
     },
+    /// A rule for names that moves none.
+    IdleRule {
+        /// The rule.
+        rule: String,
+    },
     /// Nothing is known of what was loaded before: there is no folder that remembers.
     NoMemory,
     /// It was loaded, and that could not be remembered.
@@ -304,6 +309,7 @@ impl fmt::Display for What {
             }
             Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
             Self::License { path, detail, .. } => write!(f, "{path}: {detail}"),
+            Self::IdleRule { rule } => write!(f, "--map {rule} moves nothing of this bundle"),
             Self::NoMemory => f.write_str(
                 "there is no state folder (no HOME, no BUNDLE_STATE): whether a newer release was loaded before is not known",
             ),

@@ -110,6 +110,12 @@ pub enum Error {
         /// Their names, the first few.
         names: Vec<String>,
     },
+    /// So many grants by passphrase that trying them all would take too long.
+    #[error("{folder} holds more grants by passphrase than are tried", folder = folder.display())]
+    TooManyTries {
+        /// The folder of grants.
+        folder: PathBuf,
+    },
     /// A grant that is there is not one, or not any more: grants are not signed.
     #[error("the grant {path} is damaged: {source}", path = path.display())]
     Damaged {
@@ -153,8 +159,10 @@ pub enum Error {
 /// Makes one more grant.
 pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
     let path = request.folder.join("grants").join(format!("{}.age", request.name));
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::Exists { path });
+    // Also one that FAT and exFAT take for the same.
+    let there = grant_names(&request.folder.join("grants")).unwrap_or_default();
+    if let Some(other) = there.iter().find(|other| other.0.eq_ignore_ascii_case(&request.name.0)) {
+        return Err(Error::Exists { path: request.folder.join(other.file()?.as_str()) });
     }
     let (identity, from) = open(request.folder, request.with, &|_| true)?;
     let sealed =
@@ -180,7 +188,17 @@ fn open(
     let names = grant_names(&folder.join("grants"))?;
     let mut fault = None;
     let mut misfit = None;
-    for name in &names {
+    let mut left = limits::PASSPHRASE_TRIES;
+    for (name, work) in by_work(folder, &names, with) {
+        // Whoever carries the medium can add grants that cost hours to try; one that is refused for its own cost is no try.
+        left = match left.checked_sub(work) {
+            Some(left) => left,
+            None if work > limits::PASSPHRASE_TRIES => left,
+            None => {
+                fault.get_or_insert(Error::TooManyTries { folder: folder.join("grants") });
+                break;
+            }
+        };
         match try_open(folder, name, with) {
             Ok(Some((identity, path))) if fits(&identity) => return Ok((identity, path)),
             Ok(Some(opened)) => {
@@ -195,6 +213,20 @@ fn open(
     let tried = names.len();
     let names = names.iter().take(8).map(ToString::to_string).collect();
     misfit.ok_or_else(|| fault.unwrap_or(Error::NotGranted { folder: folder.join("grants"), tried, names }))
+}
+
+/// The grants in the order in which they are tried, each with the scrypt blocks that a try costs: the cheapest first.
+fn by_work<'a>(folder: &Path, names: &'a [GrantName], with: OpenWith<'_>) -> Vec<(&'a GrantName, u64)> {
+    let work = |name: &GrantName| match with {
+        OpenWith::Identities(_) => 0,
+        OpenWith::Passphrase(_) => name
+            .file()
+            .and_then(|file| delivered::read(folder, &file, limits::KEY_BYTES))
+            .map_or(0, |bytes| grant::passphrase_work(&bytes)),
+    };
+    let mut tries: Vec<_> = names.iter().map(|name| (name, work(name))).collect();
+    tries.sort_by_key(|(_, work)| *work);
+    tries
 }
 
 /// The identity in the grant `name`; `None` when it is for someone else.

@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::oci::{Reference, Sbom};
 use crate::ops::finding::Finding;
 use crate::ops::open::{self, Error};
+use crate::text::printable;
 
 /// What is inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -141,7 +142,7 @@ pub(crate) fn names(folder: &Path, extension: &str) -> Vec<String> {
         .take(crate::limits::GRANTS)
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == extension))
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .filter_map(|path| Some(printable(&path.file_stem()?.to_string_lossy(), crate::limits::NAME_BYTES)))
         .collect();
     names.sort();
     names

@@ -97,6 +97,10 @@ pub fn recipients(given: &str) -> Result<Vec<Recipient>, Error> {
         let parsed = given.parse().map_err(|source| Error::Recipient { given: given.to_owned(), source });
         return parsed.map(|recipient| vec![recipient]);
     }
+    if given.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+        let given = "AGE-SECRET-KEY-…".to_owned();
+        return Err(Error::Recipient { given, source: GrantError::IdentityAsRecipient { line: 1 } });
+    }
     let path = Path::new(given);
     let file = fs::read_limited(path, limits::KEY_BYTES)?;
     Recipient::parse_file(&file).map_err(|source| Error::Age { path: path.to_owned(), source })

@@ -101,6 +101,9 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     let index = bundle.index.get();
     let volumes = unlock::volumes(&bundle, with)?;
     let placed = placing::place(index, request.mapping)?;
+    report.findings.extend(
+        placing::idle(index, request.mapping).into_iter().map(|rule| Finding::warn(What::IdleRule { rule })),
+    );
     if request.mode == Mode::Write {
         remember::ready(request.state)?;
     }

@@ -165,6 +165,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         report.bytes = seen.bytes;
         report.findings.extend(seen.findings);
     }
+    report.findings.extend(folder::copies(&bundle, observer));
     observer.event(Event::End);
     // Said a second time, so that no gap in the findings can ever pass bytes that nobody looked at.
     if !refused(&report.findings) && report.bytes != total {

@@ -47,7 +47,10 @@ pub enum MappingError {
 impl Mapping {
     /// A mapping to `destination` (`HOST[:PORT][/PREFIX]`) with `rules` (`FROM=TO`, the longest match wins).
     pub fn new(destination: &str, rules: &[String], flatten: bool) -> Result<Self, MappingError> {
-        let bad = || MappingError::Destination(destination.chars().take(200).collect());
+        // What stands before an @ may be a password.
+        let shown =
+            destination.rsplit_once('@').map_or(destination.to_owned(), |(_, host)| format!("…@{host}"));
+        let bad = || MappingError::Destination(shown.chars().take(200).collect());
         let (registry, prefix) = match destination.trim_end_matches('/').split_once('/') {
             Some((registry, prefix)) => (registry, Some(prefix.to_owned())),
             None => (destination.trim_end_matches('/'), None),
@@ -86,15 +89,36 @@ impl Mapping {
             .map_err(|source| MappingError::Name { from: name.to_string(), source })
     }
 
+    /// The rules that move none of these: a name mistyped, or of another release.
+    #[must_use]
+    pub fn idle<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a Reference>,
+        local: &[LocalName],
+    ) -> Vec<String> {
+        let mut used = vec![false; self.rules.len()];
+        let mut mark = |names: &[&str]| {
+            if let Some(number) = self.rules.iter().position(|(from, _)| rest(from, names).is_some()) {
+                used[number] = true;
+            }
+        };
+        for image in images {
+            mark(&[&image.repository().to_string(), image.repository().path()]);
+        }
+        local.iter().for_each(|name| mark(&[name.path()]));
+        let idle = self.rules.iter().zip(used).filter(|(_, used)| !used);
+        idle.map(|((from, to), _)| format!("{from}={to}")).collect()
+    }
+
     /// The repository for what goes by `names`, of which rules may name any; the last one is its path below a registry.
     fn repository(&self, names: &[&str]) -> Result<Repository, ReferenceError> {
         let moved = self.rules.iter().find_map(|(from, to)| {
-            let rest = names.iter().find_map(|name| name.strip_prefix(from.as_str()))?;
-            match rest.strip_prefix('/') {
-                Some(rest) if to.is_empty() => Some(rest.to_owned()),
-                Some(rest) => Some(format!("{to}/{rest}")),
-                None => rest.is_empty().then(|| to.clone()),
-            }
+            let rest = rest(from, names)?;
+            Some(match (rest.is_empty(), to.is_empty()) {
+                (true, _) => to.clone(),
+                (false, true) => rest.to_owned(),
+                (false, false) => format!("{to}/{rest}"),
+            })
         });
         let mut path = moved.unwrap_or_else(|| names.last().copied().unwrap_or_default().to_owned());
         if self.flatten {
@@ -105,6 +129,14 @@ impl Mapping {
         }
         Repository::new(&self.registry, &path)
     }
+}
+
+/// What a rule for `from` leaves of one of `names`; `None` where it is not about any.
+fn rest<'a>(from: &str, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().find_map(|name| {
+        let rest = name.strip_prefix(from)?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +175,16 @@ mod tests {
             let mapping = Mapping::new(destination, &rules, flatten).unwrap();
             assert_eq!(mapping.map_local(&chart).unwrap().to_string(), to);
         }
+    }
+
+    #[test]
+    fn rules_that_move_nothing_are_told() {
+        let rules = ["docker.io/a=b", "charts=helm", "docker.io/incidentfox/agents=x"].map(str::to_owned);
+        let mapping = Mapping::new("h.io", &rules, false).unwrap();
+        let image: Reference = "docker.io/a/x:1".parse().unwrap();
+        let chart = LocalName::chart("redis", "1.2.0").unwrap();
+        assert_eq!(mapping.idle([&image], &[chart]), ["docker.io/incidentfox/agents=x"]);
+        assert_eq!(mapping.idle([], &[]).len(), 3);
     }
 
     #[test]

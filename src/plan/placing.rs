@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::bundle::index::{Index, IndexReferrer};
+use crate::bundle::index::{Index, IndexChart, IndexModel, IndexReferrer};
 use crate::digest::Digest;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{LocalName, Pointer, Reference};
@@ -60,6 +60,15 @@ impl PlacedReferrer {
     pub fn pointer(&self) -> Pointer {
         self.to.pointer()
     }
+}
+
+/// The rules of `mapping` that move nothing of `index`.
+#[must_use]
+pub fn idle(index: &Index, mapping: &Mapping) -> Vec<String> {
+    let charts = index.charts.iter().map(IndexChart::local_name);
+    let models = index.models.iter().map(IndexModel::local_name);
+    let local: Vec<LocalName> = charts.chain(models).flatten().collect();
+    mapping.idle(index.images.iter().map(|image| &image.reference), &local)
 }
 
 /// Everything in `index`, placed by `mapping`. Two things that would get the same name are refused.

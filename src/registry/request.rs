@@ -401,7 +401,7 @@ fn redirect(response: &Response, what: &str) -> Result<Url, Error> {
         return Err(refused("it carries credentials"));
     }
     if hosts::is_metadata(&to) {
-        return Err(refused("it is a link-local address"));
+        return Err(refused("it is no address of a registry (link-local, or none at all)"));
     }
     Ok(to)
 }

@@ -130,7 +130,7 @@ impl Client {
             return Err(refused("it carries credentials"));
         }
         if hosts::is_metadata(&to) {
-            return Err(refused("it is a link-local address"));
+            return Err(refused("it is no address of a registry (link-local, or none at all)"));
         }
         Ok(Some(to))
     }

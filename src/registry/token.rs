@@ -254,7 +254,7 @@ impl Request<'_> {
         let refused =
             |why| Error::RealmRefused { registry: self.registry.to_owned(), realm: place(&self.realm), why };
         if is_metadata(&self.realm) {
-            return Err(refused("it is a link-local address"));
+            return Err(refused("it is no address of a registry (link-local, or none at all)"));
         }
         if !self.realm.username().is_empty() || self.realm.password().is_some() {
             return Err(refused("it carries credentials of its own"));

@@ -9,6 +9,7 @@ use crate::license::tiers;
 use crate::limits;
 use crate::oci::Platform;
 use crate::path::{EntryPath, PathError};
+use crate::text::is_printable;
 use crate::weights::include::PatternError;
 use crate::weights::origin::ModelOriginError;
 use crate::weights::{Include, ModelOrigin};
@@ -132,7 +133,7 @@ impl Release {
         let mut faults = Vec::new();
         if self.vendor.value.trim().is_empty() {
             faults.push((self.vendor.place, Fault::Empty("vendor")));
-        } else if self.vendor.value.len() > 200 || self.vendor.value.chars().any(char::is_control) {
+        } else if self.vendor.value.len() > 200 || !self.vendor.value.chars().all(is_printable) {
             faults.push((self.vendor.place, Fault::Text("vendor")));
         }
         let size = self.volume_size.value.0;

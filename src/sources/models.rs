@@ -113,6 +113,9 @@ pub enum ModelError {
     /// Two names that are one on some media.
     #[error(transparent)]
     Case(#[from] names::CaseClash),
+    /// A name that no mount shows.
+    #[error(transparent)]
+    Whiteout(#[from] names::Whiteout),
     /// A file that no layer may hold.
     #[error(transparent)]
     TooLarge(#[from] layer::TooLarge),
@@ -255,6 +258,7 @@ pub(super) fn survey(
         faults.push(ModelError::TooManyFiles { count: chosen.len() });
     }
     chosen.sort_by(|(one, _), (other, _)| one.cmp(other));
+    faults.extend(names::check_whiteouts(chosen.iter().map(|(path, _)| path)).err().map(ModelError::from));
     faults.extend(names::check(chosen.iter().map(|(path, _)| path)).err().map(ModelError::from));
     let notice = notice(model, &chosen).unwrap_or_else(|fault| {
         faults.push(fault);

@@ -1,8 +1,31 @@
-//! Whether the names of a model's files can live beside each other on every medium and mount.
+//! Whether the names of a model's files can live beside each other on every medium, and be files in every mount.
 
 use std::collections::HashMap;
 
 use crate::path::EntryPath;
+
+/// What runtimes take for a mark in a layer, never for a file: OCI image-spec 1.1 "Whiteouts".
+const WHITEOUT: &str = ".wh.";
+
+/// A name that would hide others where the model is mounted, and not be there itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: in a mounted image a name that begins with .wh. deletes another file instead of being one")]
+pub struct Whiteout {
+    /// Which.
+    pub path: String,
+}
+
+/// Finds a path with such a name in it.
+///
+/// # Errors
+/// The first.
+pub fn check_whiteouts<'a>(paths: impl IntoIterator<Item = &'a EntryPath>) -> Result<(), Whiteout> {
+    let marked = |path: &&EntryPath| path.as_str().split('/').any(|name| name.starts_with(WHITEOUT));
+    match paths.into_iter().find(marked) {
+        None => Ok(()),
+        Some(path) => Err(Whiteout { path: path.to_string() }),
+    }
+}
 
 /// Two names that are one on FAT, exFAT, NTFS or APFS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +72,20 @@ mod tests {
     fn check_all(paths: &[&str]) -> Result<(), CaseClash> {
         let paths: Vec<EntryPath> = paths.iter().map(|path| path.parse().unwrap()).collect();
         check(&paths)
+    }
+
+    #[test]
+    fn names_that_delete_others_are_refused() {
+        for (path, holds) in [
+            ("a.wh.b", true),
+            (".who", true),
+            (".wh.a", false),
+            ("d/.wh..wh..opq", false),
+            (".wh.d/a", false),
+        ] {
+            let path: EntryPath = path.parse().unwrap();
+            assert_eq!(check_whiteouts([&path]).is_ok(), holds, "{path}");
+        }
     }
 
     #[test]

@@ -119,6 +119,20 @@ impl Forgery {
         forgery
     }
 
+    /// One more image of one small layer, unlike that of any other seed.
+    pub(crate) fn small_image(&mut self, name: &str, seed: u64) {
+        let config = format!("{{\"name\":\"{name}\"}}").into_bytes();
+        let layer = noise(seed + 1, 1000);
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
+            "config": pointer(media::OCI_CONFIG, &config),
+            "layers": [pointer(media::OCI_LAYER, &layer)],
+        });
+        self.add(media::OCI_CONFIG, config);
+        self.add(media::OCI_LAYER, layer);
+        self.image(name, media::OCI_MANIFEST, manifest.to_string().into_bytes());
+    }
+
     /// Two volumes, the first of two chunks, the second with nothing of image `one`.
     pub(crate) fn two_volumes() -> Self {
         Self::plain(17 << 20, [33 << 19, 5 << 20])

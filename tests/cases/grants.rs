@@ -44,6 +44,50 @@ fn a_grant_on_4_gib_touches_no_volume_and_takes_no_time() {
     expected.insert("globex.age".to_owned(), std::fs::read(&report.file).unwrap());
     assert_eq!(others(), expected);
     assert!(matches!(grant::grant(&request), Err(grant::Error::Exists { .. })));
+    // FAT and exFAT take these for one.
+    let request = grant::Request { name: &"GlobeX".parse().unwrap(), ..request };
+    let clash = grant::grant(&request);
+    assert!(matches!(&clash, Err(grant::Error::Exists { path }) if path == &report.file), "{clash:?}");
+}
+
+/// Whoever carries the medium can add grants by passphrase, each of which costs the time and memory of a try.
+#[test]
+fn planted_grants_cost_no_more_than_a_bounded_number_of_tries() {
+    let yard = Yard::new();
+    let bundle = Forgery::small().write(&yard, "bundle", &[&yard.key]);
+    let planted = |name: &str, work: u32| {
+        let text = format!(
+            "age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA {work}\n{}\n--- {}\n",
+            "A".repeat(43),
+            "A".repeat(43)
+        );
+        std::fs::write(bundle.join(format!("grants/{name}.age")), text).unwrap();
+    };
+    // What asks for more than any grant may is passed over at once, and hides no grant that opens.
+    for number in 0..200 {
+        planted(&format!("a{number}"), 30);
+    }
+    let passphrase = secret("correct horse");
+    let request = grant::Request {
+        folder: &bundle,
+        with: OpenWith::Identities(&yard.escrow),
+        to: SealTo::Passphrase(&passphrase),
+        name: &"by-phone".parse().unwrap(),
+    };
+    grant::grant(&request).unwrap();
+    let judge = Judge { with: Some(OpenWith::Passphrase(&passphrase)), ..yard.judge() };
+    let seen = yard.verify(&bundle, &judge);
+    assert!(seen.ok, "{seen:?}");
+    // Of those that may be tried, the cheapest first, and never more work than that of some grants.
+    std::fs::remove_file(bundle.join("grants/by-phone.age")).unwrap();
+    for number in 0..200 {
+        planted(&format!("a{number}"), if number == 0 { 20 } else { 16 });
+    }
+    let start = Instant::now();
+    let seen = yard.verify(&bundle, &judge);
+    assert!(!seen.ok && seen.text.contains("more grants by passphrase than are tried"), "{seen:?}");
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(60), "{took:?}: 200 tries would take minutes");
 }
 
 #[test]

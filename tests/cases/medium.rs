@@ -9,7 +9,7 @@ use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::forge::{Forgery, Yard, copy, noise, state, tags};
+use super::forge::{Forgery, Judge, Yard, copy, noise, state, tags};
 
 const VOLUME_1: &str = "volumes/demo-1.2.0.0001.tar.age";
 const VOLUME_2: &str = "volumes/demo-1.2.0.0002.tar.age";
@@ -108,7 +108,32 @@ fn a_second_folder_is_held_to_the_same_list() {
     fs::remove_file(second.join("README.md")).unwrap();
     fs::copy(folders[0].join(VOLUME_1), second.join(VOLUME_1)).unwrap();
     let seen = yard.verify_many(&folders, &yard.judge());
-    assert!(seen.ok && seen.text.contains("is in more than one folder"), "{seen:?}");
+    assert!(seen.ok && seen.text.is_empty(), "{seen:?}");
+    // A second copy of a volume is read too: someone may take that folder for good.
+    let copy = second.join(VOLUME_1);
+    let mut bytes = fs::read(&copy).unwrap();
+    bytes[70_000] ^= 1;
+    fs::write(&copy, &bytes).unwrap();
+    for with in [None, yard.judge().with] {
+        let seen = yard.verify_many(&folders, &Judge { with, ..yard.judge() });
+        let named = format!("{}/{VOLUME_1} is damaged in chunk 0", second.display());
+        assert!(!seen.ok && seen.text.contains(&named), "{seen:?}");
+    }
+    bytes.truncate(70_000);
+    fs::write(&copy, &bytes).unwrap();
+    let seen = yard.verify_many(&folders, &yard.judge());
+    assert!(!seen.ok && seen.text.contains("has 70000 bytes of"), "{seen:?}");
+}
+
+/// A file that claims to be long costs the time of its true length, or of the longest that can be there.
+#[test]
+fn a_sparse_file_of_terabytes_is_refused_at_once() {
+    let yard = Yard::new();
+    let good = Forgery::small().write(&yard, "good", &[&yard.key]);
+    let file = fs::OpenOptions::new().write(true).open(good.join("README.md")).unwrap();
+    file.set_len(4 << 40).unwrap();
+    let seen = yard.verify_keyless(&good);
+    assert!(!seen.ok && seen.text.contains("README.md cannot be read: it has more than"), "{seen:?}");
 }
 
 /// Root may read everything, so the program is run as nobody.

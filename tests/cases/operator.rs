@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bundle::ops::load;
 use bundle::plan::mapping::Mapping;
-use bundle::progress::{Event, Observer};
+use bundle::progress::{Event, ItemState, Observer};
 use xtask::registry::{Config, Server};
 
 use super::forge::{Forgery, Yard, copy, state, tags};
@@ -184,4 +186,89 @@ fn a_medium_that_is_pulled_out_is_not_called_damaged() {
     assert_eq!(state(&bundle).len(), before);
     let report = load::load(&request, &desk.yard.client, &bundle::progress::Silent).unwrap();
     assert!(report.ok, "{report:?}");
+}
+
+/// Ends the registry when everything was planned, and counts the blobs that were tried in vain.
+struct PullThePlug(Mutex<Option<Server>>, AtomicUsize);
+
+impl Observer for PullThePlug {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Begin { verb: "load", .. } => drop(self.0.lock().unwrap().take()),
+            Event::Item { state: ItemState::Failed, bytes: 1.., .. } => {
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_went_down_is_not_asked_for_every_blob() {
+    let yard = Yard::new();
+    let mut forgery = Forgery::empty(1 << 20);
+    for number in 0..40 {
+        forgery.small_image(&format!("i{number}"), number);
+    }
+    let bundle = forgery.write(&yard, "many", &[&yard.key]);
+    let registry = Server::start(Config::default()).unwrap();
+    let judge = yard.judge();
+    let request = load::Request {
+        folders: std::slice::from_ref(&bundle),
+        policy: &judge.policy,
+        with: judge.with,
+        mapping: &Mapping::new(&format!("{}/mirror", registry.host()), &[], false).unwrap(),
+        parallel: 2,
+        now: judge.now,
+        state: None,
+        allow_downgrade: false,
+        mode: load::Mode::Write,
+    };
+    let plug = PullThePlug(Mutex::new(Some(registry)), AtomicUsize::new(0));
+    let report = load::load(&request, &yard.client, &plug).unwrap();
+    assert_eq!(report.items().count(), 40);
+    for item in report.items() {
+        assert_eq!(item.state, load::State::Failed);
+        assert!(item.why.as_ref().is_some_and(|why| why.contains("cannot be reached")), "{item:?}");
+    }
+    assert!(plug.1.load(Ordering::Relaxed) <= request.parallel, "{:?}", plug.1);
+}
+
+#[test]
+fn a_rule_for_names_that_moves_nothing_is_told() {
+    let desk = Desk::new();
+    let registry = Server::start(Config::default()).unwrap();
+    let line = format!(
+        "load good --registry {}/mirror --map docker.io/demo/one=first --map docker.io/dmeo=x",
+        registry.host()
+    );
+    let outcome = desk.run(&line);
+    outcome.says(0, &["--map docker.io/dmeo=x moves nothing of this bundle"]);
+    assert!(!outcome.stderr.contains("=first"), "{outcome:#?}");
+    assert!(tags(&registry).contains_key("mirror/first:v1"));
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_repeated() {
+    let desk = Desk::new();
+    let key = fs::read_to_string(desk.yard.path("acme.key")).unwrap();
+    let secret = key.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    for (line, code) in [
+        (format!("grant good --identity acme.key --name x --recipient {secret}"), 2),
+        (format!("grant good --identity {secret} --name x --recipient acme.pub"), 2),
+        ("load good --trust trust.json --identity acme.key --registry me:hunter2@h.example/x".to_owned(), 2),
+        (
+            "load good --trust trust.json --identity acme.key --registry https://me:hunter2@h.example/x"
+                .to_owned(),
+            2,
+        ),
+    ] {
+        for line in [line.clone(), format!("{line} --json")] {
+            let outcome = desk.program.run(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(outcome.code, Some(code), "{outcome:#?}");
+            for said in [&outcome.stdout, &outcome.stderr] {
+                assert!(!said.contains(&secret[20..]) && !said.contains("hunter2"), "{outcome:#?}");
+            }
+        }
+    }
 }

@@ -298,6 +298,11 @@ impl Index {
         };
         for image in &self.images {
             once(format!("image {}", image.reference))?;
+            // A reference by digest names its bytes itself.
+            let own = image.reference.digest();
+            if own.is_some_and(|own| own != image.digest && Some(own) != image.original_digest) {
+                return contradiction(format!("image {} is listed with {}", image.reference, image.digest));
+            }
             if let Some(Err(error)) = image.cosign_key.as_deref().map(CosignKey::from_base64) {
                 return contradiction(format!("the cosign_key of {}: {error}", image.reference));
             }

@@ -87,6 +87,9 @@ impl From<grant::Error> for Failure {
             grant::Error::File(error) => in_folder(error),
             grant::Error::NoGrants { .. } => Self::refused("not_granted", "")
                 .hint("ask the vendor for your grant, and put it into the folder grants/").telling(&error),
+            grant::Error::TooManyTries { .. } => Self::refused("grant", "").hint(
+                "someone may have added them: copy the bundle with your own grant alone in grants/, and try again",
+            ),
             grant::Error::NotGranted { .. } => Self::refused("not_granted", "")
                 .hint("use the identity whose .pub was given to the vendor, or ask the vendor for a grant to yours; grants are not signed, so \
                        yours may also be damaged: copy it again").telling(&error),
@@ -121,6 +124,10 @@ pub(super) fn in_folder(error: crate::sys::fs::Error) -> Failure {
                 .telling(&error)
         }
         crate::sys::fs::Error::Io { path, source } => file::system(source, path).telling(&error),
+        // The command line is right; what lies there is not what a bundle has.
+        crate::sys::fs::Error::TooLong { .. } => Failure::refused("file_too_long", "")
+            .hint("this is not the file that a vendor signed; copy it again from where it came")
+            .telling(&error),
         _ => error.into(),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn of(error: &ModelError) -> Failure {
         ModelError::Empty { .. } | ModelError::UnusedPattern { .. } => {
             usage("look at the names there; patterns are matched against whole paths, **/*.json reaches into folders")
         }
-        ModelError::Name(_) | ModelError::Case(_) => {
+        ModelError::Name(_) | ModelError::Case(_) | ModelError::Whiteout(_) => {
             usage("leave the file out with include:, or rename it in a copy and name that as dir:PATH")
         }
         ModelError::TooLarge(fault) => usage(&format!(

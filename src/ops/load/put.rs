@@ -1,8 +1,8 @@
 //! Putting what is missing: blobs in parallel, in payload order; then the manifests of each thing.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::blob::Absent;
 use super::notes::Files;
@@ -26,6 +26,16 @@ pub(super) struct Fault {
     pub(super) gone: bool,
     /// The registry's part in it.
     pub(super) cause: Option<Box<registry::Error>>,
+}
+
+impl Fault {
+    /// Whether it would meet everything else as well: after every attempt there is nobody to be reached.
+    fn is_of_all(&self) -> bool {
+        matches!(
+            self.cause.as_deref(),
+            Some(registry::Error::Unreachable { .. } | registry::Error::NoAddress { .. })
+        )
+    }
 }
 
 /// What became of each thing that was to be put, by the name it was to have.
@@ -93,20 +103,32 @@ impl Loading<'_> {
         let failed = Mutex::new(HashMap::<Digest, Fault>::new());
         let items = plan.blobs.len() as u64;
         self.observer.event(Event::Begin { verb: "load", bytes: plan.bytes(), items });
+        // A registry that answers nobody any more is not asked for each of a thousand blobs, through every attempt of each.
+        let down = OnceLock::<Fault>::new();
         transfer::in_parallel(plan.blobs.len(), parallel, &stop, &|item| {
             let (blob, repositories) = &plan.blobs[item];
-            if let Err(fault) = self.blob(blob, repositories)
-                && let Ok(mut failed) = failed.lock()
-            {
+            let Err(fault) = self.blob(blob, repositories) else { return };
+            if fault.is_of_all() {
+                stop.store(true, Ordering::Relaxed);
+                let _ = down.set(fault.clone());
+            }
+            if let Ok(mut failed) = failed.lock() {
                 failed.insert(blob.digest, fault);
             }
         });
+        let stop = AtomicBool::new(false);
         let failed = failed.into_inner().unwrap_or_default();
         let outcomes = Mutex::new(HashMap::new());
         let done = AtomicUsize::new(0);
         transfer::in_parallel(plan.items.len(), parallel, &stop, &|item| {
             let put = &plan.items[item];
-            let outcome = self.item(put, &failed);
+            let outcome = match down.get() {
+                Some(fault) => Err(fault.clone()),
+                None => self.item(put, &failed),
+            };
+            if let Some(fault) = outcome.as_ref().err().filter(|fault| fault.is_of_all()) {
+                let _ = down.set(fault.clone());
+            }
             let name = put.placed.to.to_string();
             let state = if outcome.is_ok() { ItemState::Done } else { ItemState::Failed };
             self.observer.event(Event::Item { name: &name, digest: Some(&put.placed.root), bytes: 0, state });

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bundle::Index;
+use crate::bundle::index::Volume;
 use crate::digest::Hasher;
 use crate::limits::CHUNK_BYTES;
 use crate::ops::finding::{Finding, What};
@@ -90,6 +91,27 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
         Finding::refuse(What::Damaged { path, chunk, from, to })
     });
     Seen { bytes: good.into_inner(), findings: unopened.chain(bad).collect() }
+}
+
+/// Hashes every chunk of one copy of a volume; its length too is compared.
+pub(super) fn check_file(volume: &Volume, file: &File, observer: &dyn Observer) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let path = || volume.name.to_string();
+    let got = file.metadata().map_or(0, |facts| facts.len());
+    if got != volume.bytes {
+        findings.push(Finding::refuse(What::Size { path: path(), expected: volume.bytes, got }));
+    }
+    for (chunk, expected) in (0..).zip(&volume.chunks) {
+        let (from, to) = (chunk * CHUNK_BYTES, volume.bytes.min((chunk + 1) * CHUNK_BYTES));
+        if from >= got {
+            break;
+        }
+        let hashed = hash(file, (from, to), &|at| fs::read_ahead(file, from + at, to), observer);
+        if !hashed.is_ok_and(|hasher| hasher.finish() == *expected) {
+            findings.push(Finding::refuse(What::Damaged { path: path(), chunk, from, to }));
+        }
+    }
+    findings
 }
 
 /// Hashes `from..to` of `file`; tells `ahead` how far it is, every [`AHEAD`] bytes.

@@ -1,6 +1,6 @@
 //! Completeness: every listed file is there and, but for volumes, is the one listed; nothing else is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,9 @@ use crate::ops::finding::{Finding, What};
 use crate::ops::grant::GrantName;
 use crate::ops::open::{self, Authenticated};
 use crate::ops::sign::SUMS;
+use crate::ops::verify::chunks;
 use crate::path::EntryPath;
+use crate::progress::Observer;
 use crate::store;
 use crate::sys::{delivered, fs};
 use crate::text::printable;
@@ -36,31 +38,24 @@ const LITTER: [&str; 9] = [
 pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
     let mut findings = Vec::new();
     let volumes: BTreeSet<&EntryPath> = bundle.index.get().volumes.iter().map(|v| &v.name).collect();
+    let sizes: BTreeMap<&EntryPath, u64> =
+        bundle.index.get().plain().map(|(path, size, _)| (path, size)).collect();
     for (path, expected) in bundle.sums.iter().filter(|(path, _)| !volumes.contains(path)) {
-        findings.extend(check_small(bundle.home(), path, *expected));
+        let expected = (sizes.get(path).copied(), *expected);
+        findings.extend(check_small(bundle.home(), path, expected));
         // A second folder need not have the small files; those that it has may be run or read as well.
         for other in bundle.folders.iter().skip(1) {
-            let found = check_small(other, path, *expected);
+            let found = check_small(other, path, expected);
             let found = found.filter(|finding| !matches!(finding.what, What::Missing { .. }));
             findings.extend(found.map(|finding| named_in(other, finding)));
         }
     }
     for volume in &bundle.index.get().volumes {
         let path = volume.name.to_string();
-        let facts = |folder: &'_ PathBuf| {
-            Some((folder.display().to_string(), volume.name.under(folder).symlink_metadata().ok()?))
-        };
-        let mut found = bundle.folders.iter().filter_map(facts);
-        let first = found.next();
-        if let Some((_, facts)) =
-            first.as_ref().filter(|(_, facts)| facts.is_file() && facts.len() != volume.bytes)
-        {
-            let path = path.clone();
+        let facts = |folder: &PathBuf| volume.name.under(folder).symlink_metadata().ok();
+        let found = bundle.folders.iter().find_map(facts);
+        if let Some(facts) = found.filter(|facts| facts.is_file() && facts.len() != volume.bytes) {
             findings.push(Finding::refuse(What::Size { path, expected: volume.bytes, got: facts.len() }));
-        }
-        if let (Some((first, _)), Some(_)) = (first, found.next()) {
-            let detail = format!("{path} is in more than one folder; only the one in {first} was checked");
-            findings.push(Finding::warn(What::Unchecked { detail }));
         }
     }
     let mut ways = BTreeSet::from(["grants", "licenses"]);
@@ -73,6 +68,25 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
         let several = bundle.folders.len() > 1;
         let found = walk.findings.into_iter();
         findings.extend(found.map(|one| if several { named_in(folder, one) } else { one }));
+    }
+    findings
+}
+
+/// Copies of volumes in further folders: each is read as well, so that a folder that is lent on was looked at whole.
+pub(super) fn copies(bundle: &Authenticated, observer: &dyn Observer) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for volume in &bundle.index.get().volumes {
+        let there = |folder: &&PathBuf| volume.name.under(folder).symlink_metadata().is_ok();
+        for folder in bundle.folders.iter().filter(there).skip(1) {
+            let found = match delivered::open(folder, &volume.name) {
+                Ok(file) => chunks::check_file(volume, &file, observer),
+                Err(_) => {
+                    let path = volume.name.to_string();
+                    vec![Finding::refuse(What::Unreadable { path, why: IRREGULAR.to_owned() })]
+                }
+            };
+            findings.extend(found.into_iter().map(|finding| named_in(folder, finding)));
+        }
     }
     findings
 }
@@ -97,6 +111,8 @@ fn named_in(folder: &Path, mut finding: Finding) -> Finding {
     if let What::Changed { path, .. }
     | What::Unreadable { path, .. }
     | What::Denied { path, .. }
+    | What::Damaged { path, .. }
+    | What::Size { path, .. }
     | What::Extra { path } = &mut finding.what
     {
         *path = format!("{}/{path}", folder.display());
@@ -104,9 +120,16 @@ fn named_in(folder: &Path, mut finding: Finding) -> Finding {
     finding
 }
 
-fn check_small(home: &Path, path: &EntryPath, expected: Digest) -> Option<Finding> {
+/// Compares a file with its hash, and first with its size where that is signed too: a file that only claims to be long is not read to its end.
+fn check_small(home: &Path, path: &EntryPath, (size, expected): (Option<u64>, Digest)) -> Option<Finding> {
     let shown = path.to_string();
-    Some(Finding::refuse(match delivered::hash(home, path, limits::PLAIN_FILE_BYTES) {
+    if let (Some(size), Ok(facts)) = (size, path.under(home).symlink_metadata())
+        && facts.is_file()
+        && facts.len() != size
+    {
+        return Some(Finding::refuse(What::Size { path: shown, expected: size, got: facts.len() }));
+    }
+    Some(Finding::refuse(match delivered::hash(home, path, size.unwrap_or(limits::INDEX_BYTES)) {
         Ok(got) if got == expected => return None,
         Ok(got) => What::Changed { path: shown, expected, got },
         Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {

@@ -17,7 +17,7 @@ pub(super) fn check(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Fi
     for root in index.roots() {
         match walk(root.digest, manifests, &sizes) {
             Ok((order, blobs)) => {
-                reached.extend(order.into_iter().chain(blobs.iter().map(|blob| blob.digest)))
+                reached.extend(order.into_iter().chain(blobs.iter().map(|blob| blob.digest)));
             }
             Err(fault) => findings.push(finding(root.name, fault)),
         }
