@@ -40,6 +40,7 @@ mod cases {
     mod repairing;
     mod serving;
     mod shelf;
+    mod signed_images;
     mod signing;
     mod spine;
     mod stage;

@@ -50,6 +50,8 @@ pub(crate) struct Forgery {
     pub(crate) charts: Vec<IndexChart>,
     pub(crate) models: Vec<IndexModel>,
     pub(crate) referrers: Vec<IndexReferrer>,
+    /// The key that image `two` is said to be signed with.
+    pub(crate) cosign_key: Option<String>,
     pub(crate) volume_bytes: u64,
     /// A volume that is sealed under a key that nobody was granted.
     pub(crate) foreign: Option<usize>,
@@ -88,6 +90,7 @@ impl Forgery {
             charts: vec![],
             models: vec![],
             referrers: vec![],
+            cosign_key: None,
             volume_bytes,
             foreign: None,
             names: |_, text| text,
@@ -213,7 +216,7 @@ impl Forgery {
                 .images
                 .iter()
                 .map(|(name, digest)| IndexImage {
-                    cosign_key: None,
+                    cosign_key: self.cosign_key.clone().filter(|_| name == "two"),
                     digest: *digest,
                     original_digest: None,
                     platforms: vec!["linux/amd64".parse().unwrap()],

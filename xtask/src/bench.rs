@@ -4,6 +4,7 @@
 //! result goes into `docs/benchmarks.md`.
 
 mod bare;
+mod charts;
 mod machine;
 mod measure;
 mod medium;
@@ -40,13 +41,14 @@ pub(crate) fn run(scale: u64) -> Outcome {
     let large = spine::large(&program, &place.join("large"), LAYER_BYTES / scale)?;
     let weights = weights::case(&program, &place.join("weights"), MODEL_BYTES / scale)?;
     let many = spine::many(&program, &place.join("many"), 100_000 / scale)?;
-    let text = report::text(&[&large, &weights, &many], LAYERS as u64 * LAYER_BYTES / scale);
+    let charts = charts::case(&program, &place.join("charts"))?;
+    let text = report::text(&[&large, &weights, &many], &charts, LAYERS as u64 * LAYER_BYTES / scale);
     say::line(&text);
     if scale == 1 {
         let path = Path::new("docs/benchmarks.md");
         std::fs::write(path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    let missed: Vec<&str> = large
+    let mut missed: Vec<&str> = large
         .rows
         .iter()
         .chain(&weights.rows)
@@ -54,5 +56,6 @@ pub(crate) fn run(scale: u64) -> Outcome {
         .filter(|row| !row.holds())
         .map(|row| row.name.as_str())
         .collect();
+    missed.extend((!charts.holds()).then_some("lock of many charts"));
     if missed.is_empty() { Ok(()) } else { Err(format!("below what was set: {}", missed.join(", "))) }
 }

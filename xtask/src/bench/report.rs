@@ -1,11 +1,12 @@
 //! The report: a page of Markdown that says on what it was measured, what exactly each figure is, and how to measure it again.
 
+use super::charts::Charts;
 use super::row::{ROUNDS, Row};
 use super::spine::Case;
 use super::{LAYERS, machine};
 
 /// The text of `docs/benchmarks.md`.
-pub(super) fn text([large, weights, many]: &[&Case; 3], bytes: u64) -> String {
+pub(super) fn text([large, weights, many]: &[&Case; 3], charts: &Charts, bytes: u64) -> String {
     let mut text = format!(
         "# Benchmarks\n\nWritten by `cargo xtask bench`: one run, one process, everything on the same data and machine. Machines are shared, and do \
          not do the same at all times: read the ratios.\n\n{}, {} cores.\n\n## {} MiB in {LAYERS} layers\n\n{HEAD}",
@@ -29,7 +30,8 @@ pub(super) fn text([large, weights, many]: &[&Case; 3], bytes: u64) -> String {
          the page cache dropped them (from the medium) or with them in it.\n\n## Many small blobs\n\n{SMALL}"
     );
     many.rows.iter().for_each(|row| text += &small(row));
-    text += "\nEach run once, in this order. The registry is the embedded one, on loopback, on the same cores; it discards what it is given.\n";
+    text += "\nEach run once, in this order. The registry is the embedded one, on loopback, on the same cores; it discards what it is given.\n\n";
+    text += &charts.text();
     text
 }
 

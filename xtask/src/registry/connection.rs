@@ -199,6 +199,11 @@ fn before(fault: &Action, call: &mut Call) -> Before {
             set(&mut reply, CONTENT_TYPE, "text/html; charset=utf-8");
             answer(reply)
         }
+        Action::Index(text) => {
+            let mut reply = with_body(StatusCode::OK, Outgoing::bytes(Bytes::from(text.clone())));
+            set(&mut reply, CONTENT_TYPE, "application/vnd.oci.image.index.v1+json");
+            answer(reply)
+        }
         Action::Redirect(to) => {
             let mut reply = empty(StatusCode::TEMPORARY_REDIRECT);
             set(&mut reply, LOCATION, to);

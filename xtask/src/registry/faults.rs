@@ -10,6 +10,8 @@ pub enum Action {
     Status(u16, Vec<(String, String)>),
     /// This status with an HTML page, as proxies and captive portals answer.
     Html(u16),
+    /// 200 with this text as an OCI index, whatever was asked.
+    Index(String),
     /// The connection is reset when this many bytes of the request's body have been taken in.
     ResetRequest(u64),
     /// The connection is reset after this many bytes of the answer's body.
