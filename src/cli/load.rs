@@ -129,7 +129,7 @@ impl Load {
             return Exit::World;
         }
         if failed.any(|item| item.damaged) {
-            ui.hint("bundle verify names what is damaged; copy that again, then run the same command: it sends only what is missing");
+            ui.hint("bundle verify names what is damaged; copy that again, or name the folder of a second copy too (bundle load DIR COPY …), and run the same command: it sends only what is missing");
             return Exit::Refused;
         }
         let causes = report.items().filter_map(|item| item.cause.as_ref());

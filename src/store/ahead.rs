@@ -104,8 +104,7 @@ impl Ahead {
 }
 
 fn open(volumes: &Volumes, stretch: &Stretch, file: &(File, PathBuf)) -> Opened {
-    let raw = volumes.read_stretch(stretch, &file.0, &file.1)?;
-    volumes.open_stretch(stretch, &file.0, &raw)
+    volumes.opened(stretch, &file.0, &file.1)
 }
 
 fn work(volumes: &Volumes, queue: &Mutex<Receiver<Order>>, under_way: &AtomicUsize) {

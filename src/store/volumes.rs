@@ -317,6 +317,30 @@ impl Volumes {
         })
     }
 
+    /// Reads and opens `stretch`. What cannot be had from this file is looked for in the copies that other folders have, unit by unit.
+    pub(super) fn opened(&self, stretch: &Stretch, file: &File, path: &Path) -> Result<Bytes, Error> {
+        let from = |stretch: &Stretch, file: &File, path: &Path| {
+            let raw = self.read_stretch(stretch, file, path)?;
+            self.open_stretch(stretch, file, &raw)
+        };
+        let opened = from(stretch, file, path);
+        if opened.is_ok() || self.folders.len() == 1 {
+            return opened;
+        }
+        let name = &self.names[stretch.volume];
+        let others = self.folders.iter().filter(|folder| name.under(folder) != path);
+        let copies: Vec<_> =
+            others.filter_map(|folder| open_volume(std::slice::from_ref(folder), name).ok()).collect();
+        let mut whole = Vec::with_capacity(crate::checked::small(stretch.plain));
+        for unit in self.stretches_of(1, (stretch.payload, stretch.payload + stretch.plain)) {
+            let opened = from(&unit, file, path).or_else(|fault| {
+                copies.iter().find_map(|(file, path)| from(&unit, file, path).ok()).ok_or(fault)
+            });
+            whole.extend_from_slice(&opened?);
+        }
+        Ok(whole.into())
+    }
+
     /// Reads the bytes of `stretch` as they are in the file.
     pub fn read_stretch(&self, stretch: &Stretch, file: &File, path: &Path) -> Result<Buffer, Error> {
         let mut raw = stretch.room();
@@ -434,8 +458,7 @@ impl PayloadReader<'_> {
                 (stretch.volume, file, path)
             }
         };
-        let raw = self.volumes.read_stretch(&stretch, &open.1, &open.2)?;
-        let piece = self.volumes.open_stretch(&stretch, &open.1, &raw)?;
+        let piece = self.volumes.opened(&stretch, &open.1, &open.2)?;
         self.file = Some(open);
         self.at += stretch.plain;
         Ok(piece)

@@ -150,6 +150,35 @@ fn a_load_says_what_it_checked() {
     plan.says(0, &["no other byte of a volume was read"]);
 }
 
+#[test]
+fn two_copies_damaged_elsewhere_load_together() {
+    let desk = Desk::new();
+    // Each into a registry of its own, so that everything is read.
+    let load = |folders: &str| {
+        let registry = Server::start(Config::default()).unwrap();
+        desk.run(&format!("load {folders} --registry {}/mirror", registry.host()))
+    };
+    for (name, at) in [("one", 30_000), ("two", 120_000)] {
+        let path = desk.copy(name).join(VOLUME_1);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        load(name).says(1, &["0001.tar.age: chunk 0", "second copy"]);
+    }
+    // The second lacks a volume as well.
+    fs::remove_file(desk.yard.path("two").join(VOLUME_2)).unwrap();
+    load("one two").says(0, &["OK"]);
+    load("two one").says(0, &["OK"]);
+    let verified = desk.run("verify one two");
+    verified.says(1, &["0001.tar.age is damaged in chunk 0"]);
+    // What neither has is named as ever.
+    let path = desk.yard.path("one").join(VOLUME_1);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[120_001] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    load("one two").says(1, &["0001.tar.age: chunk 0"]);
+}
+
 /// Takes the medium away when everything was planned and nothing was sent yet.
 struct Pull<'a>(&'a Path);
 

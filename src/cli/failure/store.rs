@@ -11,8 +11,7 @@ impl From<store::Error> for Failure {
 
 /// What follows from a fault of a store, without its words.
 pub(super) fn of(error: &store::Error) -> Failure {
-    const DAMAGE: &str =
-        "bundle verify names all that is damaged; copy those files again from where they came";
+    const DAMAGE: &str = "bundle verify names all that is damaged; copy those files again from where they came, or name the folder of a second copy too";
     match error {
         store::Error::Io { path, source } => file::system(source, path),
         store::Error::Registry(error) => registry::of(error),
