@@ -46,6 +46,7 @@ mod cases {
     mod stage;
     mod stock_tools;
     mod thresholds;
+    mod upgrades;
     mod vendor;
     mod world;
     mod world_fails;

@@ -4,7 +4,7 @@
 //! read and compared with ordinary tools. Reading checks every claim that later arithmetic stands on; an [`Index`] that
 //! exists is one whose blobs lie inside the payload, in order, without overlap.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::bundle::geometry::{Geometry, GeometryError};
 use crate::bundle::{canonical, tar};
 use crate::digest::{Blob, Digest, DigestError, bare_hex};
 use crate::limits;
-use crate::oci::media;
+use crate::oci::{Reference, media};
 use crate::path::EntryPath;
 use crate::release::lock::Seal;
 use crate::text::{is_printable, printable};
@@ -33,6 +33,9 @@ pub const READER: &str = "0.1.0";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
+    /// What an upgrade stands on; absent where it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<IndexBase>,
     /// Every blob of the payload, in payload order.
     pub blobs: Vec<IndexBlob>,
     /// Every chart, in the order of the release.
@@ -67,6 +70,9 @@ pub struct Index {
     pub referrers: Vec<IndexReferrer>,
     /// What is delivered.
     pub release: Release,
+    /// Blobs that the base has and the payload has not, in the order they would have in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relied_on: Vec<IndexRelied>,
     /// Every SBOM among the blobs, image by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sboms: Vec<IndexSbom>,
@@ -86,6 +92,33 @@ pub struct Index {
 pub enum Kind {
     /// It holds all it needs.
     Full,
+    /// It holds what its base lacks.
+    Upgrade,
+}
+
+/// What an upgrade stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexBase {
+    /// Images of the base whose repositories the release does not use any more: a registry may hold relied-on blobs there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Reference>,
+    /// SHA-256 of the base's `bundle.json`.
+    pub index: Digest,
+    /// The base's version.
+    pub version: semver::Version,
+}
+
+/// A blob that the base has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexRelied {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// How many bytes.
+    pub size: u64,
 }
 
 /// One blob.
@@ -241,11 +274,13 @@ impl Index {
         self.check_names()?;
         self.check_volumes()?;
         self.check_blobs()?;
-        let blobs: HashSet<Digest> = self.blobs.iter().map(|b| b.digest).collect();
+        let mut blobs: HashSet<Digest> = self.blobs.iter().map(|b| b.digest).collect();
         if blobs.len() != self.blobs.len() {
             return contradiction("a blob is listed twice");
         }
         self.check_content(&blobs)?;
+        self.check_base(&mut blobs)?;
+        self.check_sboms(&blobs)?;
         self.check_install()
     }
 
@@ -276,6 +311,47 @@ impl Index {
             return contradiction(format!("the media type of {} is no printable text", blob.digest));
         }
         Ok(())
+    }
+
+    /// What must hold of what an upgrade relies on, which is added to `blobs`.
+    fn check_base(&self, blobs: &mut HashSet<Digest>) -> Result<(), IndexError> {
+        match (self.kind, &self.base) {
+            (Kind::Full, None) if self.relied_on.is_empty() => return Ok(()),
+            (Kind::Upgrade, Some(base)) if base.version <= self.release.version => {}
+            _ => {
+                return contradiction("it is full with a base, or an upgrade of none, or of a later release");
+            }
+        }
+        let images = self.base.as_ref().map_or(0, |base| base.images.len());
+        if self.blobs.len() + self.relied_on.len() > limits::INDEX_BLOBS || images > limits::INDEX_ENTRIES {
+            return contradiction("it relies on more than the format allows");
+        }
+        for relied in &self.relied_on {
+            if !media::is_plain(&relied.media_type) {
+                return contradiction(format!("the media type of {} is no printable text", relied.digest));
+            }
+            if !blobs.insert(relied.digest) {
+                return contradiction(format!("{} is relied on, and listed a second time", relied.digest));
+            }
+        }
+        let sizes = self.relied_on.iter().map(|relied| relied.size);
+        match crate::checked::sum(sizes).is_some_and(|sum| sum <= limits::PAYLOAD_BYTES) {
+            true => Ok(()),
+            false => contradiction("it relies on more bytes than the format allows"),
+        }
+    }
+
+    /// The size of every blob of the release, in the payload or in the base.
+    #[must_use]
+    pub fn sizes(&self) -> HashMap<Digest, u64> {
+        let carried = self.blobs.iter().map(|blob| (blob.digest, blob.size));
+        carried.chain(self.relied_on.iter().map(|relied| (relied.digest, relied.size))).collect()
+    }
+
+    /// Every blob of the release, the payload's first.
+    pub fn all_blobs(&self) -> impl Iterator<Item = Blob> {
+        let relied = self.relied_on.iter().map(IndexRelied::blob);
+        self.blobs.iter().map(IndexBlob::blob).chain(relied)
     }
 
     fn check_volumes(&self) -> Result<(), IndexError> {
@@ -325,6 +401,14 @@ impl Index {
             }
         }
         Ok(())
+    }
+}
+
+impl IndexRelied {
+    /// Digest and size.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest, size: self.size }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod geometry;
 pub mod grant;
 pub mod index;
 pub mod plain;
+pub mod request;
 pub mod seal;
 pub mod sums;
 pub mod tar;

@@ -11,7 +11,7 @@ use super::secrets::Passphrases;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
-use crate::ops::build::{self, Grantee, Mode, Report};
+use crate::ops::build::{self, Against, Grantee, Mode, Report};
 use crate::ops::keys;
 use crate::release::lock::Seal;
 use crate::sources::Online;
@@ -38,6 +38,12 @@ pub(super) struct Build {
     /// The size volume files stay below, like 4GiB [default: what release.yaml says].
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<ByteSize>,
+    /// Build an upgrade: only what an earlier bundle lacks. BASE is its folder, or its bundle.json alone.
+    #[arg(long, value_name = "BASE", conflicts_with = "for")]
+    since: Option<PathBuf>,
+    /// Build a supplement to an upgrade: the blobs that a customer's request names, as bundle load --request wrote it.
+    #[arg(long, value_name = "REQUEST")]
+    r#for: Option<PathBuf>,
     /// Say what would be built, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -64,6 +70,11 @@ impl Verb for Build {
             recipients: &recipients,
             volume_size: self.volume_size,
             program: program::running(),
+            against: match (&self.since, &self.r#for) {
+                (Some(base), _) => Against::Base(base),
+                (None, Some(request)) => Against::Request(request),
+                (None, None) => Against::Nothing,
+            },
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
         let report = build::build(&request, &Online(client), &observer)?;
@@ -143,6 +154,12 @@ fn draw(page: &mut Page, report: &Report) {
         ),
         ("volumes", format!("{}, {seal}, {}", report.volumes, ByteSize(report.volume_bytes))),
     ];
+    if let Some(base) = &report.base {
+        let relied =
+            format!("{}, {}", counted(&[(report.relied_on, "blob")]), ByteSize(report.relied_on_bytes));
+        let of = if base.version == report.version { "the upgrade" } else { "the base" };
+        rows.push(("relies on", format!("{of}, {} ({}), for {relied}", base.version, base.index.short())));
+    }
     if report.resumed_bytes > 0 {
         rows.push(("resumed", format!("{} were there from before", ByteSize(report.resumed_bytes))));
     }

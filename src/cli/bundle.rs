@@ -164,6 +164,13 @@ fn remedy(what: &What) -> &'static str {
         | What::Graph { .. } => {
             "this was signed as it is, so copying again does not help: send this report to the vendor"
         }
+        What::BaseLacks { .. } => {
+            "name the folder of the bundle that was loaded before, --base DIR; without one, --request FILE writes what is lacking, for the vendor \
+             to cut a supplement from, which is then given as --base"
+        }
+        What::Base { .. } => {
+            "verify the base bundle by itself: bundle verify DIR; leave --base out if the registry has everything"
+        }
         What::License { .. } => {
             "the bundle itself is not concerned: get the licence from the vendor again, as a file"
         }

@@ -79,6 +79,10 @@ fn draw(page: &mut Page, report: &Report, checked: bool) {
             ),
         ),
     ];
+    if let Some(relied) = &report.relied_on {
+        let needs = format!("{} blobs, {}", relied.blobs, ByteSize(relied.bytes));
+        rows.push(("relies on", format!("{} ({}), for {needs}", relied.base, relied.index.short())));
+    }
     if report.payload.seal == Seal::Age {
         rows.push(("granted to", list(report.grants.clone())));
     }

@@ -37,6 +37,13 @@ pub(super) struct Load {
     /// Put what is named FROM… under TO…, the longest rule wins: docker.io/incidentfox=fox. Repeatable.
     #[arg(long, value_name = "FROM=TO")]
     map: Vec<String>,
+    /// The folder of a bundle that has blobs which this upgrade relies on, for what the registry lost: the one that was loaded before, or a
+    /// supplement. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    base: Vec<PathBuf>,
+    /// When blobs that this upgrade relies on are nowhere: write which, for the vendor to cut a supplement from.
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
     /// Fold paths into one name (a/b becomes a-b), for registries with shallow paths.
     #[arg(long)]
     flatten: bool,
@@ -56,8 +63,8 @@ pub(super) struct Load {
 impl Verb for Load {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
         let mapping = Mapping::new(&self.registry, &self.map, self.flatten)?;
-        if let Some(path) = &self.mapping {
-            super::bundle::outside(path, &self.bundle.folders)?;
+        for path in self.mapping.iter().chain(&self.request) {
+            super::bundle::outside(path, &[self.bundle.folders.as_slice(), &self.base].concat())?;
         }
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
@@ -67,6 +74,7 @@ impl Verb for Load {
         let request = load::Request {
             folders: &self.bundle.folders,
             policy: &policy,
+            bases: &self.base,
             with: key.as_ref().map(super::bundle::Key::with),
             mapping: &mapping,
             parallel: usize::from(self.parallel),
@@ -75,14 +83,25 @@ impl Verb for Load {
             allow_downgrade: self.trusted.allow_downgrade,
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
-        if let Some(path) = self.mapping.as_ref().filter(|_| !self.dry_run) {
+        for path in self.mapping.iter().chain(&self.request).filter(|_| !self.dry_run) {
             fs::probe(path, fs::PUBLIC)?;
         }
         let report = load::load(&request, &client, observer.as_ref())?;
         if let Some(path) = self.mapping.as_ref().filter(|_| report.items().next().is_some()) {
             fs::write(path, went(&report).as_bytes(), fs::PUBLIC)?;
         }
+        let asked = self.request.as_ref().filter(|_| !report.lacking.is_empty());
+        if let (Some(path), Some(request)) = (asked, report.request()) {
+            let text = request.to_text().map_err(|error| Failure::world("internal", error.to_string()))?;
+            fs::write(path, &text, fs::PUBLIC)?;
+        }
         ui.answer(&report, |page| draw(page, &report, self.place()));
+        if let Some(path) = asked {
+            ui.hint(&format!(
+                "send {} to the vendor; it names what is lacking, and nothing else",
+                path.display()
+            ));
+        }
         advise(ui, &report.findings);
         Ok(self.judge(ui, &report))
     }
@@ -183,6 +202,9 @@ fn went(report: &Report) -> String {
     text
 }
 
+/// Blobs that are named one by one on a page.
+const SHOWN: usize = 20;
+
 fn draw(page: &mut Page, report: &Report, registry: &str) {
     let paint = page.paint();
     let name = match &report.release {
@@ -192,6 +214,12 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
     page.title(&format!("{name} -> {registry}"));
     draw_findings(page, &report.findings);
     if report.items().next().is_none() {
+        for lacking in report.lacking.iter().take(SHOWN) {
+            page.line(&format!("  {} ({}), of {}", lacking.digest, ByteSize(lacking.size), lacking.of));
+        }
+        if report.lacking.len() > SHOWN {
+            page.line(&format!("  and {} more (--json names all)", report.lacking.len() - SHOWN));
+        }
         page.painted(&format!("{}: nothing was sent", paint.red("REFUSED")));
         return;
     }
@@ -218,6 +246,19 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
         page.labelled(&paint.red("failed"), &format!("{what}: {why}"));
     }
     let counts = &report.blobs;
+    let relied = &report.relied_on;
+    if relied.blobs > 0 {
+        let mut found = vec![format!("{} in the registry", relied.there)];
+        found.extend(
+            (relied.elsewhere > 0).then(|| format!("{} in other repositories of it", relied.elsewhere)),
+        );
+        found.extend((relied.in_base > 0).then(|| format!("{} in the base bundle", relied.in_base)));
+        page.line(&format!(
+            "relied on: {} blobs, found before anything was sent: {}",
+            relied.blobs,
+            found.join(", ")
+        ));
+    }
     // Both are easily taken for a check of the whole medium.
     page.line(if report.dry_run {
         "checked: the signatures and the manifests; no other byte of a volume was read (bundle verify reads all)"

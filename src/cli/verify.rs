@@ -92,6 +92,17 @@ fn draw(page: &mut Page, report: &Report) {
     if !signers.is_empty() {
         rows.insert(0, ("signed by", signers.join(", ")));
     }
+    if let Some(relied) = &report.relied_on {
+        rows.push((
+            "relies on",
+            format!(
+                "{} for {} blobs, {}; bundle load finds out whether they are there",
+                relied.base,
+                relied.blobs,
+                ByteSize(relied.bytes)
+            ),
+        ));
+    }
     page.rows(&rows);
     draw_findings(page, &report.findings);
     let verdict = match (report.ok, report.depth) {

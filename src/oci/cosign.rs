@@ -10,6 +10,15 @@ use crate::oci::{Descriptor, Manifest};
 
 /// What cosign signs: a JSON text that names an image ("simple signing").
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// Bytes of a text that is signed; real ones have some hundreds.
+const SIGNED_BYTES: u64 = 8 << 10;
+
+/// Whether a blob is what a signature of an image signs: needed to prove the signature.
+#[must_use]
+pub fn is_signed_text(media_type: &str, size: u64) -> bool {
+    media_type == SIMPLE_SIGNING && size <= SIGNED_BYTES
+}
+
 /// The annotation of a signature's layer that holds the signature, in base64.
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 

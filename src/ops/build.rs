@@ -28,6 +28,7 @@ use crate::store;
 use crate::sys::fs;
 use crate::sys::program::Static;
 
+mod base;
 mod fill;
 mod finish;
 mod journal;
@@ -48,8 +49,22 @@ pub struct Request<'a> {
     pub volume_size: Option<ByteSize>,
     /// The running program, when it could run on the operator's machine; carried when the release declares no tool named `bundle`.
     pub program: Option<Static>,
+    /// What the customers have already.
+    pub against: Against<'a>,
     /// Whether to do it or only to say what would be done.
     pub mode: Mode,
+}
+
+/// What those have already who get the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Against<'a> {
+    /// Nothing: the bundle holds everything.
+    #[default]
+    Nothing,
+    /// An earlier bundle, by its folder or by its `bundle.json` alone: an upgrade is built.
+    Base(&'a Path),
+    /// An upgrade of this very release, and not the blobs that this request names: a supplement is built.
+    Request(&'a Path),
 }
 
 /// Someone who can open a bundle.
@@ -82,6 +97,13 @@ pub struct Report {
     pub version: semver::Version,
     /// Whether only planned.
     pub dry_run: bool,
+    /// What it stands on, where it is an upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<index::IndexBase>,
+    /// Blobs that the base has.
+    pub relied_on: usize,
+    /// Their bytes.
+    pub relied_on_bytes: u64,
     /// How the payload is sealed.
     pub seal: Seal,
     /// Images carried.
@@ -163,6 +185,55 @@ pub enum Error {
         release: PathBuf,
         /// What of it.
         what: String,
+    },
+    /// The base cannot be opened.
+    #[error(transparent)]
+    OpenBase(#[from] crate::ops::open::Error),
+    /// The base is no index.
+    #[error("{path}: {source}", path = path.display())]
+    Base {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IndexError,
+    },
+    /// The base is another product.
+    #[error("{path} is of {name}; the release is {wanted}", path = path.display())]
+    OtherRelease {
+        /// The base.
+        path: PathBuf,
+        /// Its name.
+        name: String,
+        /// The release's.
+        wanted: String,
+    },
+    /// The base is not older than the release.
+    #[error("{path} is version {base}, which is not older than {version}", path = path.display())]
+    NotOlder {
+        /// The base.
+        path: PathBuf,
+        /// Its version.
+        base: semver::Version,
+        /// The release's.
+        version: semver::Version,
+    },
+    /// The release says that it does not replace the base.
+    #[error("{path} is version {base}, and the release upgrades {from}", path = path.display())]
+    OutOfRange {
+        /// The base.
+        path: PathBuf,
+        /// Its version.
+        base: semver::Version,
+        /// What the release upgrades.
+        from: semver::VersionReq,
+    },
+    /// What is asked for cannot be cut from this lock.
+    #[error("{path}: {why}", path = path.display())]
+    Asked {
+        /// The request.
+        path: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// Nobody could open what would be built.
     #[error("the release is sealed and no recipient is named")]
@@ -309,6 +380,8 @@ pub(crate) struct Plan {
     payload: Payload,
     shape: Geometry,
     release: index::Release,
+    /// What follows name and version in the folder's name.
+    suffix: String,
 }
 
 impl Plan {
@@ -333,18 +406,27 @@ impl Plan {
         let volume_bytes = Geometry::volume_bytes_below(lock.seal, size)
             .filter(|_| (128 << 10..=limits::VOLUME_SIZE).contains(&size))
             .ok_or(Error::VolumeSize(size))?;
-        let payload = payload::payload(&lock)?;
+        let (base, suffix) = match base::read(request.against, &lock)? {
+            Some(given) => (Some(given.base), given.suffix),
+            None => (None, String::new()),
+        };
+        let payload = payload::payload(&lock, base.as_ref())?;
         let shape = Geometry::new(lock.seal, payload.bytes, volume_bytes)?;
         let release = index::Release {
             name: lock.name.clone(),
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         };
-        Ok(Self { lock_digest: Digest::of(&lock_bytes), lock, lock_bytes, payload, shape, release })
+        Ok(Self { lock_digest: Digest::of(&lock_bytes), lock, lock_bytes, payload, shape, release, suffix })
     }
 
     fn folder_name(&self) -> String {
-        format!("{}-{}", self.release.name, self.release.version)
+        format!("{}-{}{}", self.release.name, self.release.version, self.suffix)
+    }
+
+    /// The digest of what it stands on.
+    fn base(&self) -> Option<Digest> {
+        self.payload.base.as_ref().map(|base| base.index)
     }
 
     fn report(&self, request: &Request<'_>) -> Report {
@@ -353,6 +435,9 @@ impl Plan {
             name: self.release.name.clone(),
             version: self.release.version.clone(),
             dry_run: request.mode == Mode::DryRun,
+            base: self.payload.base.clone(),
+            relied_on: self.payload.relied_on.len(),
+            relied_on_bytes: self.payload.relied_on.iter().map(|relied| relied.size).sum(),
             seal: self.lock.seal,
             images: self.lock.images.len(),
             referrers: self.lock.images.iter().map(|image| image.referrers.len()).sum(),
@@ -385,7 +470,10 @@ impl Plan {
     fn small_files(&self) -> u64 {
         let files = self.lock.files.iter().map(|file| file.size);
         let plain: u64 = files.chain(self.lock.tools.iter().map(|tool| tool.size)).sum();
-        (1 << 20) + 512 * self.payload.blobs.len() as u64 + self.lock_bytes.len() as u64 + plain
+        (1 << 20)
+            + 512 * (self.payload.blobs.len() + self.payload.relied_on.len()) as u64
+            + self.lock_bytes.len() as u64
+            + plain
     }
 
     fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {

@@ -128,6 +128,7 @@ pub fn export(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     };
     let Some(bundle) = &seen.bundle else { return Ok(report) };
     let index = bundle.index.get();
+    unlock::stands_alone(index)?;
     let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);
     let manifests = manifests::read(index, &volumes)?;
     let wanted = Wanted { form: request.form, names: request.names, platform: request.platform };

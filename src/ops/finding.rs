@@ -197,6 +197,22 @@ pub enum What {
         /// Why.
         why: String,
     },
+    /// Blobs that an upgrade relies on, and that are neither in the registry nor in a base bundle.
+    BaseLacks {
+        /// The image, chart or model that needs them.
+        of: String,
+        /// How many.
+        blobs: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A base bundle that cannot be used.
+    Base {
+        /// Its folder.
+        path: String,
+        /// In words, without advice.
+        detail: String,
+    },
     /// A check that was asked for could not be made.
     Unchecked {
         /// Which, and why.
@@ -308,7 +324,12 @@ impl fmt::Display for What {
                 write!(f, "{subject} of {image} is not signed by key {key}: {detail}")
             }
             Self::Graph { root, detail } => write!(f, "{root} is not whole: {detail}"),
-            Self::License { path, detail, .. } => write!(f, "{path}: {detail}"),
+            Self::License { path, detail, .. } | Self::Base { path, detail } => write!(f, "{path}: {detail}"),
+            Self::BaseLacks { of, blobs, bytes } => write!(
+                f,
+                "{of} needs {blobs} blobs ({}) that this upgrade does not bring, and that neither the registry nor a base bundle has",
+                crate::checked::ByteSize(*bytes)
+            ),
             Self::IdleRule { rule } => write!(f, "--map {rule} moves nothing of this bundle"),
             Self::NoMemory => f.write_str(
                 "there is no state folder (no HOME, no BUNDLE_STATE): whether a newer release was loaded before is not known",

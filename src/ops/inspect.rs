@@ -9,13 +9,14 @@ use serde::Serialize;
 use signing::{KeyId, Policy};
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
-    IndexReferrer, IndexSbom, IndexTool, IndexUpgrade, Payload, Release,
+    Index, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel, IndexReferrer,
+    IndexSbom, IndexTool, IndexUpgrade, Payload, Release,
 };
 use crate::digest::Digest;
 use crate::oci::{Reference, Sbom};
 use crate::ops::finding::Finding;
 use crate::ops::open::{self, Error};
+use crate::ops::verify::ReliedOn;
 use crate::text::printable;
 
 /// What is inside.
@@ -37,6 +38,9 @@ pub struct Report {
     pub volumes: usize,
     /// Blobs, each counted once.
     pub blobs: usize,
+    /// What it stands on, where it is an upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relied_on: Option<ReliedOn>,
     /// The images.
     pub images: Vec<IndexImage>,
     /// What refers to them: signatures, SBOMs.
@@ -94,6 +98,8 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
             (findings, authenticated.is_some())
         }
     };
+    let relied_on = ReliedOn::of(&index);
+    let sizes = index.sizes();
     let Index { images, referrers, sboms, charts, models, files, tools, .. } = index;
     let Index { release, payload, volumes, blobs, format, license, install, upgrade, .. } = index;
     Ok(Report {
@@ -105,9 +111,10 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         volume_bytes: volumes.iter().map(|volume| volume.bytes).sum(),
         volumes: volumes.len(),
         blobs: blobs.len(),
+        relied_on,
         images,
         referrers,
-        sboms: sizes(sboms, &blobs),
+        sboms: sboms.into_iter().map(|sbom| sized(sbom, &sizes)).collect(),
         charts,
         models,
         files,
@@ -121,18 +128,8 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
     })
 }
 
-fn sizes(sboms: Vec<IndexSbom>, blobs: &[IndexBlob]) -> Vec<SbomReport> {
-    if sboms.is_empty() {
-        return Vec::new();
-    }
-    let sizes: HashMap<Digest, u64> = blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let report = |IndexSbom { digest, image, kind }| SbomReport {
-        image,
-        kind,
-        digest,
-        size: sizes.get(&digest).copied().unwrap_or(0),
-    };
-    sboms.into_iter().map(report).collect()
+fn sized(IndexSbom { digest, image, kind }: IndexSbom, sizes: &HashMap<Digest, u64>) -> SbomReport {
+    SbomReport { image, kind, digest, size: sizes.get(&digest).copied().unwrap_or(0) }
 }
 
 /// The stems of the files in `folder` with `extension`, sorted; none when there is no such folder.

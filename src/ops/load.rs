@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use signing::Policy;
 
 use crate::bundle::grant::OpenWith;
-use crate::ops::finding::{Finding, What};
-use crate::ops::{manifests, remember, unlock};
+use crate::ops::finding::{Finding, What, refused};
+use crate::ops::{manifests, remember, sign, unlock};
 use crate::plan::load::{self as plan, GraphError};
 use crate::plan::mapping::{Mapping, MappingError};
 use crate::plan::placing::{self, Placed};
@@ -19,12 +19,15 @@ use crate::progress::Observer;
 use crate::registry::{self, Client};
 
 mod ask;
+mod base;
 mod blob;
+mod content;
 mod notes;
 mod put;
 mod report;
 
-pub use report::{Counts, Delivery, Report, State};
+use content::Content;
+pub use report::{Counts, Delivery, Lacking, Relied, Report, State};
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -32,6 +35,8 @@ pub struct Request<'a> {
     pub folders: &'a [PathBuf],
     /// Who is trusted.
     pub policy: &'a Policy,
+    /// Folders of further bundles, each one bundle, that have blobs which an upgrade relies on.
+    pub bases: &'a [PathBuf],
     /// Opens a grant; not needed when the volumes are not sealed.
     pub with: Option<OpenWith<'a>>,
     /// Where each reference goes.
@@ -96,10 +101,22 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         charts: vec![],
         models: vec![],
         blobs: Counts::default(),
+        bundle: None,
+        relied_on: Relied::default(),
+        lacking: vec![],
     };
     let Some(bundle) = seen.bundle else { return Ok(report) };
     let index = bundle.index.get();
-    let volumes = unlock::volumes(&bundle, with)?;
+    report.bundle = sign::INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
+    let mut volumes = vec![unlock::volumes(&bundle, with)?];
+    for folder in request.bases {
+        let (findings, base) = base::open(request, folder)?;
+        report.findings.extend(findings);
+        volumes.extend(base);
+    }
+    if refused(&report.findings) {
+        return Ok(report);
+    }
     let placed = placing::place(index, request.mapping)?;
     report.findings.extend(
         placing::idle(index, request.mapping).into_iter().map(|rule| Finding::warn(What::IdleRule { rule })),
@@ -109,10 +126,26 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     }
     client.ping(request.mapping.registry())?;
 
-    let there = ask::ask(&placed, request.parallel, client)?;
+    let mut there = ask::ask(&placed, request.parallel, client)?;
+    let mut content = Content::new(volumes, client);
+    if !index.relied_on.is_empty() {
+        let asking =
+            base::Asking { index, placed: &placed, mapping: request.mapping, parallel: request.parallel };
+        let proof = asking.prove(&content)?;
+        report.relied_on = proof.counts;
+        if !proof.lacking.is_empty() {
+            report.findings.extend(base::findings(&proof.lacking));
+            report.lacking = proof.lacking;
+            return Ok(report);
+        }
+        for (there, incomplete) in there.iter_mut().zip(proof.incomplete) {
+            *there &= !incomplete;
+        }
+        content.elsewhere = proof.elsewhere;
+    }
     let missing: Vec<Placed> =
         placed.iter().zip(&there).filter(|(_, there)| !**there).map(|(placed, _)| placed.clone()).collect();
-    let manifests = if missing.is_empty() { HashMap::new() } else { manifests::read(index, &volumes)? };
+    let manifests = if missing.is_empty() { HashMap::new() } else { manifests::read(index, content.own())? };
     let plan = plan::plan(index, missing, &manifests)?;
     drop(manifests);
     let outcomes = if request.mode == Mode::DryRun {
@@ -125,7 +158,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
         let lists = std::sync::Mutex::default();
         let absent = blob::Absent::default();
         let loading =
-            put::Loading { client, volumes: &volumes, notes: &notes, observer, tally, lists, absent };
+            put::Loading { client, content: &content, notes: &notes, observer, tally, lists, absent };
         let outcomes = loading.run(&plan, request.parallel);
         report.blobs = loading.tally.counts();
         outcomes

@@ -110,6 +110,7 @@ pub fn look(request: &Request<'_>) -> Result<Report, Error> {
     let seen = unlock::authenticate(&request.bundle)?;
     let mut report = report(request, &seen);
     if let Some(index) = seen.index() {
+        unlock::stands_alone(index)?;
         stocked(&mut report, &Catalog::new(index, request.mapping)?);
     }
     Ok(report)
@@ -129,6 +130,7 @@ pub fn serve(
         begun(&report);
         return Ok((report, 0));
     };
+    unlock::stands_alone(bundle.index.get())?;
     let catalog = Catalog::new(bundle.index.get(), request.mapping)?;
     // What cannot be listened with is found out before a passphrase is worked on.
     let options = Options::read(request.listen, request.tls.clone(), request.htpasswd.clone())?;

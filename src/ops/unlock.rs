@@ -40,6 +40,12 @@ pub enum Error {
     /// The bundle is sealed and nothing was given that opens it.
     #[error("the bundle is sealed and no identity was given")]
     NoIdentity,
+    /// An upgrade, where a bundle is needed that holds everything.
+    #[error("it is an upgrade of {base} and holds only what that lacks")]
+    NeedsBase {
+        /// The version it stands on.
+        base: semver::Version,
+    },
     /// The index has no possible shape.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -88,6 +94,14 @@ pub fn authenticate(request: &Request<'_>) -> Result<Seen, Error> {
         seen.bundle = Some(bundle);
     }
     Ok(seen)
+}
+
+/// Refuses an upgrade, for verbs that need all of a release from one bundle.
+pub fn stands_alone(index: &Index) -> Result<(), Error> {
+    match &index.base {
+        Some(base) => Err(Error::NeedsBase { base: base.version.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// The payload of a bundle that nothing refuses.

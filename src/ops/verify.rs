@@ -62,10 +62,36 @@ pub struct Report {
     pub blobs: usize,
     /// Blobs there should be.
     pub blobs_listed: usize,
+    /// Blobs that an upgrade relies on: whether they are anywhere is for `load` to find out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relied_on: Option<ReliedOn>,
     /// Whether it was looked at that every image, chart and model is whole, which needs all the volumes undamaged.
     pub graphs: bool,
     /// Everything seen.
     pub findings: Vec<Finding>,
+}
+
+/// What an upgrade relies on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReliedOn {
+    /// The version of its base.
+    pub base: semver::Version,
+    /// SHA-256 of the base's `bundle.json`.
+    pub index: crate::digest::Digest,
+    /// Blobs that the base has.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl ReliedOn {
+    /// Of a bundle that is an upgrade.
+    #[must_use]
+    pub fn of(index: &crate::bundle::Index) -> Option<Self> {
+        let base = index.base.as_ref()?;
+        let bytes = index.relied_on.iter().map(|blob| blob.size).sum();
+        Some(Self { base: base.version.clone(), index: base.index, blobs: index.relied_on.len(), bytes })
+    }
 }
 
 /// How deep a check went.
@@ -111,6 +137,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         bytes_listed: 0,
         blobs: 0,
         blobs_listed: 0,
+        relied_on: None,
         graphs: false,
         findings,
     };
@@ -120,6 +147,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     report.signers = bundle.index.signers().to_vec();
     report.volumes = index.volumes.len();
     report.blobs_listed = index.blobs.len();
+    report.relied_on = ReliedOn::of(index);
     report.depth = Depth::Bytes;
     report.findings.extend(downgrade(
         &index.release,

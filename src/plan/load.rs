@@ -180,7 +180,7 @@ pub fn plan(
     missing: Vec<Placed>,
     manifests: &HashMap<Digest, Known>,
 ) -> Result<LoadPlan, GraphError> {
-    let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
+    let sizes = index.sizes();
     let mut places = HashMap::<Digest, usize>::new();
     let mut sets = Sets::default();
     let mut put = |root: Digest, repository: &Repository| {
@@ -212,9 +212,8 @@ pub fn plan(
         items.push(Put { placed, manifests: own, referrers });
     }
     let blobs = index
-        .blobs
-        .iter()
-        .filter_map(|b| places.get(&b.digest).map(|set| (b.blob(), Arc::clone(&sets.all[*set]))))
+        .all_blobs()
+        .filter_map(|blob| places.get(&blob.digest).map(|set| (blob, Arc::clone(&sets.all[*set]))))
         .collect();
     Ok(LoadPlan { blobs, items })
 }

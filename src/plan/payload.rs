@@ -7,13 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
-    IndexReferrer, IndexRequires, IndexSbom, IndexTool, IndexUpgrade, Kind, Release,
+    Index, IndexBase, IndexBlob, IndexChart, IndexFile, IndexImage, IndexInstall, IndexLicense, IndexModel,
+    IndexReferrer, IndexRelied, IndexRequires, IndexSbom, IndexTool, IndexUpgrade, Kind, Release,
 };
 use crate::bundle::tar;
 use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::reference::ReferenceError;
+use crate::oci::{Reference, Repository, cosign};
 use crate::plan::prelude;
 use crate::release::lock::{Lock, LockedInstall, LockedTool, Of};
 
@@ -26,6 +27,45 @@ pub struct Payload {
     pub blobs: Vec<PlannedBlob>,
     /// Length of the whole tar.
     pub bytes: u64,
+    /// What it stands on, where the base has what it has not.
+    pub base: Option<IndexBase>,
+    /// What the base has of it, in the order it would have here.
+    pub relied_on: Vec<IndexRelied>,
+}
+
+/// What a release is built on top of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// SHA-256 of its `bundle.json`.
+    pub index: Digest,
+    /// Its version.
+    pub version: semver::Version,
+    /// Its images.
+    pub images: Vec<Reference>,
+    /// Which blobs are there.
+    pub has: Has,
+}
+
+/// Which blobs are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Has {
+    /// These.
+    These(HashSet<Digest>),
+    /// All but these.
+    AllBut(HashSet<Digest>),
+}
+
+impl Base {
+    fn has(&self, blob: &PlannedBlob) -> bool {
+        let digest = &blob.blob.digest;
+        // What tells a reader what the rest should be is carried always: it is small, and an upgrade can be checked without its base.
+        let needed = blob.manifest || cosign::is_signed_text(&blob.media_type, blob.blob.size);
+        !needed
+            && match &self.has {
+                Has::These(there) => there.contains(digest),
+                Has::AllBut(lacking) => !lacking.contains(digest),
+            }
+    }
 }
 
 /// One blob and where it comes from and goes to.
@@ -90,8 +130,8 @@ pub fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Lays out the payload of `lock`.
-pub fn payload(lock: &Lock) -> Result<Payload, PayloadError> {
+/// Lays out the payload of `lock`: all of it, or what `base` lacks.
+pub fn payload(lock: &Lock, base: Option<&Base>) -> Result<Payload, PayloadError> {
     let literals = vec![
         (prelude::LAYOUT.0, prelude::LAYOUT.1.to_vec()),
         (prelude::INDEX, prelude::layout_index(&prelude::of_lock(lock)?)),
@@ -104,15 +144,36 @@ pub fn payload(lock: &Lock) -> Result<Payload, PayloadError> {
     if cursor.at > limits::PRELUDE_BYTES {
         return Err(PayloadError::TooLarge);
     }
-    let mut blobs = gather(lock);
-    if blobs.len() > limits::INDEX_BLOBS {
-        return Err(PayloadError::TooMany(blobs.len()));
+    let all = gather(lock);
+    if all.len() > limits::INDEX_BLOBS {
+        return Err(PayloadError::TooMany(all.len()));
     }
+    let (there, mut blobs): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|blob| base.is_some_and(|base| base.has(blob)));
     for blob in &mut blobs {
         blob.offset = cursor.place(blob.blob.size)?;
     }
     let bytes = cursor.at.checked_add(tar::END).filter(|b| *b <= limits::PAYLOAD_BYTES);
-    Ok(Payload { literals, blobs, bytes: bytes.ok_or(PayloadError::TooLarge)? })
+    let relied = |PlannedBlob { blob, media_type, .. }: PlannedBlob| IndexRelied {
+        digest: blob.digest,
+        media_type: media_type.to_string(),
+        size: blob.size,
+    };
+    Ok(Payload {
+        literals,
+        blobs,
+        bytes: bytes.ok_or(PayloadError::TooLarge)?,
+        base: base.map(|base| stands_on(lock, base)),
+        relied_on: there.into_iter().map(relied).collect(),
+    })
+}
+
+fn stands_on(lock: &Lock, base: &Base) -> IndexBase {
+    let used: HashSet<&Repository> = lock.images.iter().map(|image| image.reference.repository()).collect();
+    let mut left = HashSet::new();
+    let images = base.images.iter().filter(|image| !used.contains(image.repository()));
+    let images = images.filter(|image| left.insert(image.repository())).cloned().collect();
+    IndexBase { images, index: base.index, version: base.version.clone() }
 }
 
 /// The index of a bundle made from `lock` with this payload; its volumes are not known yet.
@@ -137,8 +198,9 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             .collect(),
         format: crate::bundle::index::FORMAT,
         images: Vec::new(),
+        base: payload.base.clone(),
         install: lock.install.as_ref().map(index_install),
-        kind: Kind::Full,
+        kind: if payload.base.is_some() { Kind::Upgrade } else { Kind::Full },
         license: lock.license.as_ref().map(|license| IndexLicense {
             features: license.features.clone(),
             grace_days: license.grace_days,
@@ -161,6 +223,7 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         },
+        relied_on: payload.relied_on.clone(),
         sboms: Vec::new(),
         tools: lock.tools.iter().cloned().map(index_tool).collect(),
         upgrade: lock.upgrade.as_ref().map(|upgrade| IndexUpgrade {
@@ -361,10 +424,10 @@ pub(crate) mod tests {
 
     #[test]
     fn each_blob_once_manifests_before_layers() {
-        let plan = payload(&lock(vec![
-            image("a/x:1", &[b"one", b"two", b"one"]),
-            image("a/y:1", &[b"two", b"three"]),
-        ]))
+        let plan = payload(
+            &lock(vec![image("a/x:1", &[b"one", b"two", b"one"]), image("a/y:1", &[b"two", b"three"])]),
+            None,
+        )
         .unwrap();
         let manifests: Vec<bool> = plan.blobs.iter().map(|b| b.manifest).collect();
         assert_eq!(manifests, [true, false, true, false, false, false, false]);
@@ -379,13 +442,13 @@ pub(crate) mod tests {
     fn a_payload_past_the_limit_is_refused() {
         let mut huge = image("a/x:1", &[b"l"]);
         huge.manifests[0].layers[0].size = u64::MAX - 100;
-        assert_eq!(payload(&lock(vec![huge])), Err(PayloadError::TooLarge));
+        assert_eq!(payload(&lock(vec![huge]), None), Err(PayloadError::TooLarge));
     }
 
     #[test]
     fn the_index_it_makes_reads_back() {
         let lock = lock(vec![image("a/x:1", &[b"one"])]);
-        let plan = payload(&lock).unwrap();
+        let plan = payload(&lock, None).unwrap();
         let mut index = index(&lock, Digest::of(b""), &plan, 65536);
         let shape = index.geometry().unwrap();
         index.volumes = (0..shape.volumes())

@@ -208,6 +208,7 @@ impl Forgery {
     /// The index, but for what lies where.
     fn index(&self) -> Index {
         Index {
+            base: None,
             blobs: self.blobs(0),
             charts: self.charts.clone(),
             files: vec![],
@@ -237,6 +238,7 @@ impl Forgery {
             reader: "0.1.0".parse().unwrap(),
             referrers: self.referrers.clone(),
             release: self.release(),
+            relied_on: vec![],
             sboms: vec![],
             tools: vec![],
             upgrade: None,
@@ -391,6 +393,7 @@ impl Yard {
         let request = load::Request {
             folders: &[folder.to_owned()],
             policy: &judge.policy,
+            bases: &[],
             with: judge.with,
             mapping: &mapping,
             parallel: 2,

@@ -200,6 +200,7 @@ fn a_medium_that_is_pulled_out_is_not_called_damaged() {
     let request = load::Request {
         folders: std::slice::from_ref(&bundle),
         policy: &judge.policy,
+        bases: &[],
         with: judge.with,
         mapping: &Mapping::new(&format!("{}/mirror", registry.host()), &[], false).unwrap(),
         parallel: 2,
@@ -244,6 +245,7 @@ fn a_registry_that_went_down_is_not_asked_for_every_blob() {
     let judge = yard.judge();
     let request = load::Request {
         folders: std::slice::from_ref(&bundle),
+        bases: &[],
         policy: &judge.policy,
         with: judge.with,
         mapping: &Mapping::new(&format!("{}/mirror", registry.host()), &[], false).unwrap(),

@@ -90,6 +90,7 @@ impl World {
     pub(crate) fn try_build(&self, out: &str) -> Result<build::Report, build::Error> {
         let observer: Arc<dyn Observer> = Arc::new(Silent);
         let request = build::Request {
+            against: bundle::ops::build::Against::Nothing,
             file: &self.path("release.yaml"),
             out: &self.path(out),
             sign_keys: std::slice::from_ref(&self.key),
@@ -130,6 +131,7 @@ impl World {
         let request = load::Request {
             folders: &[folder.to_owned()],
             policy: &self.policy(),
+            bases: &[],
             with: Some(OpenWith::Identities(&self.acme_identity)),
             mapping: &mapping,
             parallel: 4,

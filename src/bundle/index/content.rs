@@ -350,13 +350,6 @@ impl Index {
 
     fn check_referrers(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
         let images: HashSet<&Reference> = self.images.iter().map(|image| &image.reference).collect();
-        for IndexSbom { digest, image, .. } in &self.sboms {
-            if !images.contains(image) || !blobs.contains(digest) {
-                return contradiction(format!(
-                    "the SBOM {digest} of {image} is about nothing, or not among the blobs"
-                ));
-            }
-        }
         let mut seen = HashSet::new();
         let mut tags = HashMap::<(&Repository, &str), Digest>::new();
         for referrer in &self.referrers {
@@ -387,6 +380,18 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// `blobs` are those of the payload and those relied on.
+    pub(super) fn check_sboms(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
+        let images: HashSet<&Reference> = self.images.iter().map(|image| &image.reference).collect();
+        let stray = |sbom: &&IndexSbom| !images.contains(&sbom.image) || !blobs.contains(&sbom.digest);
+        match self.sboms.iter().find(stray) {
+            None => Ok(()),
+            Some(IndexSbom { digest, image, .. }) => contradiction(format!(
+                "the SBOM {digest} of {image} is about nothing, or not among the blobs"
+            )),
+        }
     }
 
     fn check_plain(&self) -> Result<(), IndexError> {

@@ -52,6 +52,14 @@ fn of(error: Error) -> Failure {
         Error::Store(error) => store::of(error),
         Error::Grant(error) => super::keys::age(error),
         Error::File(_) | Error::Lock(_) | Error::Sign(_) => Failure::world("io", ""),
+        Error::OpenBase(_) => Failure::usage("base", ""),
+        Error::Base { .. } => Failure::usage("base", "").hint("name a bundle's folder, or a copy of its bundle.json"),
+        Error::OtherRelease { .. } => Failure::usage("base", "").hint("name a bundle of the same release, an earlier version"),
+        Error::NotOlder { .. } => Failure::usage("base", "").hint("name the version that customers have now"),
+        Error::OutOfRange { .. } => Failure::usage("base", "")
+            .hint("no customer could apply it: widen upgrade.from in release.yaml, or build against a version in it"),
+        Error::Asked { .. } => Failure::usage("request", "")
+            .hint("take the request that bundle load --request wrote, and the release and lock that the upgrade was built from"),
         Error::Index(_) | Error::Sums(_) | Error::Seal(_) | Error::Template { .. } => {
             Failure::world("internal", "").hint("this is a fault of the program; please report it")
         }
@@ -60,6 +68,7 @@ fn of(error: Error) -> Failure {
         Error::File(error) => error.into(),
         Error::Lock(error) => error.into(),
         Error::Sign(error) => error.into(),
+        Error::OpenBase(error) => error.into(),
         error => failure.telling(&error),
     }
 }

@@ -16,6 +16,10 @@ impl From<unlock::Error> for Failure {
                     "give the identity it was granted to, --identity FILE, or --passphrase for such a grant",
                 )
                 .telling(&error),
+            unlock::Error::NeedsBase { .. } => Self::refused("needs_base", "")
+                .hint("load it into the registry that has the base: bundle load; or unpack the base's volumes and then these into one folder, \
+                       as its README.md says, which makes a whole image layout")
+                .telling(&error),
             unlock::Error::Index(ref source) => {
                 index(source, "it was signed like this: send this message to the vendor").telling(&error)
             }

@@ -51,6 +51,9 @@ struct Identity {
     lock: Digest,
     seal: Seal,
     volume_bytes: u64,
+    /// What it stands on; absent for a bundle that holds everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<Digest>,
     key: Option<String>,
 }
 
@@ -97,7 +100,8 @@ impl Work {
                 let same = identity.format == 1
                     && identity.lock == plan.lock_digest
                     && identity.seal == plan.lock.seal
-                    && identity.volume_bytes == plan.shape.volume_bytes();
+                    && identity.volume_bytes == plan.shape.volume_bytes()
+                    && identity.base == plan.base();
                 if !same {
                     return Err(Error::Unfinished { folder });
                 }
@@ -116,6 +120,7 @@ impl Work {
                     lock: plan.lock_digest,
                     seal: plan.lock.seal,
                     volume_bytes: plan.shape.volume_bytes(),
+                    base: plan.base(),
                     key: key.as_ref().map(|key| key.to_text().to_string()),
                 };
                 append(&mut file, &path, &identity)?;
@@ -132,7 +137,8 @@ impl Work {
         let index = crate::bundle::Index::parse(&index)?;
         let same = index.lock == plan.lock_digest
             && index.payload.seal == plan.lock.seal
-            && index.payload.volume_bytes == plan.shape.volume_bytes();
+            && index.payload.volume_bytes == plan.shape.volume_bytes()
+            && index.base.as_ref().map(|base| base.index) == plan.base();
         if !same {
             return Err(Error::Unfinished { folder });
         }

@@ -34,6 +34,9 @@ struct About {
     version: String,
     vendor: String,
     sealed: bool,
+    /// The version that it is an upgrade of.
+    base: Option<String>,
+    relied_on: String,
     volumes: usize,
     first_volume: String,
     size: String,
@@ -138,6 +141,8 @@ fn about(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -> Result<Abo
         name: plan.release.name.clone(),
         version: plan.release.version.to_string(),
         vendor: plan.release.vendor.clone(),
+        base: plan.payload.base.as_ref().map(|base| base.version.to_string()),
+        relied_on: ByteSize(plan.payload.relied_on.iter().map(|relied| relied.size).sum()).to_string(),
         sealed: lock.seal == crate::release::lock::Seal::Age,
         volumes: plan.shape.volumes(),
         first_volume: crate::bundle::index::volume_name(&plan.release, lock.seal, 0).to_string(),

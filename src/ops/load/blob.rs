@@ -93,8 +93,9 @@ impl Loading<'_> {
             return Ok(ItemState::Present);
         }
         say(ItemState::Started);
-        let place = self.volumes.whereabouts(&blob.digest);
-        let checked = Checked::new(self.volumes, &place, self.observer);
+        holders.extend(self.content.elsewhere(&blob.digest).iter().cloned());
+        let place = self.content.whereabouts(&blob.digest);
+        let checked = Checked::new(self.content, &place, self.observer);
         let mut moved = false;
         for repository in lacking {
             let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::blob::Absent;
+use super::content::Content;
 use super::notes::Files;
 use super::report::Counts;
 use crate::digest::{Blob, Digest};
@@ -16,7 +17,6 @@ use crate::plan::placing::Placed;
 use crate::progress::{Event, ItemState, Observer, Silent};
 use crate::registry::{self, Client};
 use crate::store;
-use crate::store::volumes::Volumes;
 
 /// Why something was not loaded.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Tally {
 /// One load, under way.
 pub(super) struct Loading<'a> {
     pub(super) client: &'a Client,
-    pub(super) volumes: &'a Volumes,
+    pub(super) content: &'a Content<'a>,
     pub(super) notes: &'a Files,
     pub(super) observer: &'a dyn Observer,
     pub(super) tally: Tally,
@@ -179,11 +179,11 @@ impl Loading<'_> {
         pointer: &Pointer,
     ) -> Result<(), Fault> {
         let digest = manifest.digest;
-        let Some(size) = self.volumes.size(&digest) else {
+        let Some(size) = self.content.size(&digest) else {
             return Err(store::Error::Missing { place: "the bundle".into(), digest }.into());
         };
-        let place = self.volumes.whereabouts(&digest);
-        let checked = Checked::new(self.volumes, &place, &Silent);
+        let place = self.content.whereabouts(&digest);
+        let checked = Checked::new(self.content, &place, &Silent);
         let bytes = transfer::read_whole(&checked, &Blob { digest, size })?.into();
         let put = self.client.push_manifest(repository, pointer, &manifest.media_type, &bytes)?;
         match manifest.subject {

@@ -7,6 +7,7 @@ use signing::KeyId;
 
 use super::put::{Fault, Outcomes};
 use crate::bundle::index::{IndexImage, Release};
+use crate::bundle::request::{self, BlobRequest, Wanted};
 use crate::digest::Digest;
 use crate::oci::Reference;
 use crate::ops::finding::Finding;
@@ -37,6 +38,45 @@ pub struct Report {
     pub models: Vec<Delivery>,
     /// What became of the blobs.
     pub blobs: Counts,
+    /// SHA-256 of its `bundle.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
+    /// Of an upgrade: what was found of the blobs it relies on.
+    #[serde(skip_serializing_if = "Relied::is_none")]
+    pub relied_on: Relied,
+    /// Those that are neither in the registry nor in a base bundle; nothing is sent while there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
+}
+
+/// What was found of the blobs that an upgrade relies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Relied {
+    /// How many there are.
+    pub blobs: u64,
+    /// In every repository that needs them.
+    pub there: u64,
+    /// In another repository of the registry.
+    pub elsewhere: u64,
+    /// In a base bundle, and not in the registry.
+    pub in_base: u64,
+}
+
+impl Relied {
+    fn is_none(&self) -> bool {
+        self.blobs == 0
+    }
+}
+
+/// A blob that an upgrade relies on and that is nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The first image, chart or model that needs it, as the vendor names it.
+    pub of: String,
 }
 
 /// What became of the blobs. One that is needed in several repositories is counted in each.
@@ -145,5 +185,16 @@ impl Report {
         }
         let failed = self.items().any(|item| item.state == State::Failed);
         self.ok = !failed;
+    }
+}
+
+impl Report {
+    /// What a vendor needs to know to send what is lacking; `None` when nothing is.
+    #[must_use]
+    pub fn request(&self) -> Option<BlobRequest> {
+        let blobs: Vec<Wanted> =
+            self.lacking.iter().map(|one| Wanted { digest: one.digest, size: one.size }).collect();
+        let (bundle, release) = (self.bundle?, self.release.clone()?);
+        (!blobs.is_empty()).then_some(BlobRequest { blobs, bundle, format: request::FORMAT, release })
     }
 }

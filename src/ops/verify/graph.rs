@@ -9,7 +9,7 @@ use crate::plan::load::{GraphError, Known, about, walk};
 
 /// Everything that hangs on a root must be there, and what refers to something must say so itself.
 pub(super) fn check(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Finding> {
-    let sizes: HashMap<Digest, u64> = index.blobs.iter().map(|b| (b.digest, b.size)).collect();
+    let sizes = index.sizes();
     let finding =
         |root: String, fault: GraphError| Finding::refuse(What::Graph { root, detail: fault.to_string() });
     let mut reached = HashSet::new();
@@ -22,7 +22,7 @@ pub(super) fn check(index: &Index, manifests: &HashMap<Digest, Known>) -> Vec<Fi
             Err(fault) => findings.push(finding(root.name, fault)),
         }
     }
-    let idle = || index.blobs.iter().filter(|blob| !reached.contains(&blob.digest));
+    let idle = || index.all_blobs().filter(|blob| !reached.contains(&blob.digest));
     if findings.is_empty()
         && let Some(first) = idle().next()
     {

@@ -10,12 +10,9 @@ use crate::oci::{Manifest, cosign};
 use crate::ops::finding::{Finding, What};
 use crate::plan::load::Known;
 
-/// Bytes of a text that is signed; real ones have some hundreds.
-const PAYLOAD: u64 = 8 << 10;
-
 /// Whether a blob is what a signature of an image signs.
 pub(super) fn is_payload(blob: &IndexBlob) -> bool {
-    blob.media_type == cosign::SIMPLE_SIGNING && blob.size <= PAYLOAD
+    cosign::is_signed_text(&blob.media_type, blob.size)
 }
 
 /// Every image whose signature was proved must be signed still, by the key that the index records.

@@ -205,6 +205,13 @@ impl Server {
         self.shared.content().blob(repository, digest).is_some()
     }
 
+    /// Loses a blob from a repository, as a disk or a collector of garbage does; what points to it stays.
+    pub fn lose_blob(&self, repository: &str, digest: &str) {
+        if let Some(repository) = self.shared.content().repositories.get_mut(repository) {
+            repository.blobs.remove(digest);
+        }
+    }
+
     /// Media type and bytes of a manifest by tag or digest.
     #[must_use]
     pub fn manifest(&self, repository: &str, reference: &str) -> Option<(String, Bytes)> {
