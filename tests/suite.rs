@@ -31,6 +31,7 @@ mod cases {
     mod operator;
     mod peers;
     mod planted;
+    mod preflight;
     mod program;
     mod readme;
     mod referrers;
@@ -42,6 +43,7 @@ mod cases {
     mod shelf;
     mod signed_images;
     mod signing;
+    mod site;
     mod spine;
     mod stage;
     mod stock_tools;

@@ -18,6 +18,7 @@ mod license;
 mod load;
 mod lock;
 mod model;
+mod preflight;
 mod registry;
 mod relocate;
 mod repair;

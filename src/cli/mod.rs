@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod build;
 mod bundle;
+mod cluster;
 mod completions;
 mod exit;
 mod export;
@@ -23,6 +24,7 @@ mod license;
 mod load;
 mod lock;
 mod man;
+mod preflight;
 mod progress;
 mod registry;
 mod relocate;
@@ -71,6 +73,7 @@ enum Command {
     Serve(serve::Serve),
     Export(export::Export),
     Relocate(relocate::Relocate),
+    Preflight(preflight::Preflight),
     License(license::License),
     Completions(completions::Completions),
     Man(man::Man),
@@ -110,6 +113,7 @@ impl Command {
             Self::Serve(verb) => verb,
             Self::Export(verb) => verb,
             Self::Relocate(verb) => verb,
+            Self::Preflight(verb) => verb,
             Self::License(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,

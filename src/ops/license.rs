@@ -20,8 +20,10 @@ use crate::ops::grant::GrantName;
 use crate::sys::random::{self, RandomError};
 use crate::sys::{clock, fs};
 
+mod beside;
 mod words;
 
+pub use beside::{Beside, Outcome, beside, expect};
 pub use words::told;
 
 /// Why no licence was issued, or none can be looked at.

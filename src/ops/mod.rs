@@ -12,6 +12,7 @@ pub mod load;
 pub mod lock;
 pub mod manifests;
 pub mod open;
+pub mod preflight;
 pub mod relocate;
 pub mod remember;
 pub mod repair;

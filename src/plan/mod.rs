@@ -6,5 +6,6 @@ pub mod load;
 pub mod mapping;
 pub mod payload;
 pub mod placing;
+pub mod preflight;
 pub mod prelude;
 pub mod repair;

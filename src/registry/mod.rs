@@ -20,6 +20,7 @@ mod http;
 mod list;
 mod manifest;
 mod options;
+mod probe;
 mod pull;
 mod push;
 mod request;

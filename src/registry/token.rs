@@ -44,6 +44,11 @@ impl Scope {
         Self(format!("repository:{path}:pull,push"))
     }
 
+    /// Removing from the repository at `path`.
+    pub(super) fn delete(path: &str) -> Self {
+        Self(format!("repository:{path}:delete"))
+    }
+
     /// Whether having this is having `other`.
     fn covers(&self, other: &Self) -> bool {
         match (self.0.rsplit_once(':'), other.0.rsplit_once(':')) {

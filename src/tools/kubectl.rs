@@ -152,7 +152,7 @@ pub enum Error {
 }
 
 /// The word of each kind of refusal that kubectl says before the server's own words, or its own where it reached none.
-const REASONS: [(&str, Sort); 21] = [
+const REASONS: [(&str, Sort); 22] = [
     ("Unable to connect to the server", Sort::NoCluster),
     ("The connection to the server", Sort::NoCluster),
     ("couldn't get current server API group list", Sort::NoCluster),
@@ -161,6 +161,7 @@ const REASONS: [(&str, Sort); 21] = [
     ("does not exist in the kubeconfig", Sort::NoCluster),
     ("was not found for specified context", Sort::NoCluster),
     ("context was not found", Sort::NoCluster),
+    ("error: context \"", Sort::NoCluster),
     (": no such file or directory", Sort::NoCluster),
     ("context deadline exceeded", Sort::NoCluster),
     ("(Forbidden)", Sort::Forbidden),
@@ -327,6 +328,22 @@ impl Kubectl {
         self.asked(&format!("apply {what}"), &arguments, manifests).map(drop)
     }
 
+    /// Creates objects (a JSON list, or one) and gives them as the server answers: a review has its verdict then. With `dry_run` the
+    /// server only says what would be there.
+    ///
+    /// # Errors
+    /// The server's own words for what it refuses.
+    pub fn create(&self, what: &str, manifests: &Value, dry_run: bool) -> Result<Vec<Value>, Error> {
+        let mut arguments = ["create", "--output=json", "--filename=-"].map(ToOwned::to_owned).to_vec();
+        if dry_run {
+            arguments.push("--dry-run=server".to_owned());
+        }
+        let answer = self.asked(what, &arguments, manifests.to_string().as_bytes())?;
+        let all: Result<Vec<Value>, serde_json::Error> =
+            serde_json::Deserializer::from_slice(&answer).into_iter().collect();
+        all.map_err(|error| Error::Json { what: what.to_owned(), why: error.to_string() })
+    }
+
     /// Asks for one object to be deleted, and does not wait until it is gone. One that is not there is no error.
     ///
     /// # Errors
@@ -438,6 +455,7 @@ mod tests {
             ),
             ("Unable to connect to the server: dial tcp: lookup k8s.acme: no such host", Sort::NoCluster),
             ("error: context \"x\" does not exist in the kubeconfig", Sort::NoCluster),
+            ("error: context \"x\" does not exist", Sort::NoCluster),
             ("error: stat /x: no such file or directory", Sort::NoCluster),
             ("error: You must be logged in to the server (Unauthorized)", Sort::Unauthorized),
             ("Error from server (AlreadyExists): namespaces \"x\" already exists", Sort::Conflict),
