@@ -12,6 +12,7 @@ mod build;
 mod bundle;
 mod cluster;
 mod completions;
+mod diff;
 mod exit;
 mod export;
 mod failure;
@@ -67,6 +68,7 @@ enum Command {
     Sign(sign::Sign),
     Grant(grant::Grant),
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     Verify(verify::Verify),
     Repair(repair::Repair),
     Load(load::Load),
@@ -107,6 +109,7 @@ impl Command {
             Self::Sign(verb) => verb,
             Self::Grant(verb) => verb,
             Self::Inspect(verb) => verb,
+            Self::Diff(verb) => verb,
             Self::Verify(verb) => verb,
             Self::Repair(verb) => verb,
             Self::Load(verb) => verb,

@@ -189,14 +189,6 @@ pub enum Error {
     /// The base cannot be opened.
     #[error(transparent)]
     OpenBase(#[from] crate::ops::open::Error),
-    /// The base is no index.
-    #[error("{path}: {source}", path = path.display())]
-    Base {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: IndexError,
-    },
     /// The base is another product.
     #[error("{path} is of {name}; the release is {wanted}", path = path.display())]
     OtherRelease {

@@ -304,6 +304,20 @@ impl Opened {
     }
 }
 
+/// What a bundle says of itself, believed by nobody: the index in its folder, or one that is a file by itself, with its digest.
+pub fn index_at(path: &Path) -> Result<(Digest, Index), Error> {
+    if path.is_dir() {
+        let opened = open(&[path.to_owned()])?;
+        let (sums, index) = opened.unverified_index()?;
+        let digest = named(INDEX)?;
+        let digest = sums.get(&digest).copied().ok_or_else(|| Error::NoIndex { path: path.join(SUMS) })?;
+        return Ok((digest, index));
+    }
+    let bytes = fs::read_limited(path, limits::INDEX_BYTES)?;
+    let index = Index::parse(&bytes).map_err(|source| Error::Index { path: path.to_owned(), source })?;
+    Ok((Digest::of(&bytes), index))
+}
+
 fn read_index(home: &Path, sums: &Sums) -> Result<Index, Error> {
     let path = home.join(INDEX);
     let name = named(INDEX)?;

@@ -1,6 +1,7 @@
 //! Decisions: facts in, plain data out. No disk, no network, no clock, no environment.
 
 pub mod catalog;
+pub mod diff;
 pub mod export;
 pub mod load;
 pub mod mapping;
@@ -9,3 +10,4 @@ pub mod placing;
 pub mod preflight;
 pub mod prelude;
 pub mod repair;
+pub mod upgrade;

@@ -259,6 +259,53 @@ fn a_registry_that_cannot_be_asked_is_not_one_that_lacks() {
 }
 
 #[test]
+fn the_difference_tells_what_changed_and_what_an_upgrade_weighs() {
+    let yard = Yard::new("");
+    let base = yard.base();
+    yard.stage.program.done(&yard.args("new", "whole", ""));
+    let whole = yard.stage.path("whole/demo-1.2.0");
+    fs::copy(base.join("bundle.json"), yard.stage.path("base.json")).unwrap();
+    let upgrade = yard.upgrade();
+    let built = index(&upgrade);
+    // By the folders, by the index alone, and with the upgrade in place of the whole.
+    for (old, new) in
+        [(base.clone(), &whole), (yard.stage.path("base.json"), &whole), (base.clone(), &upgrade)]
+    {
+        let (old, new) = (old.display().to_string(), new.display().to_string());
+        let told = yard.stage.program.done(&["diff", &old, &new, "--json"]);
+        let told: Value = serde_json::from_str(&told.stdout).unwrap();
+        let changes: Vec<(&str, &str)> = told["images"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| (image["name"].as_str().unwrap(), image["change"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                ("docker.io/up/one", "changed"),
+                ("docker.io/up/same", "same"),
+                ("docker.io/up/moved", "added"),
+                ("docker.io/up/gone", "removed")
+            ]
+        );
+        assert_eq!(told["upgrade"]["bytes"], built["payload"]["bytes"], "{told}");
+        assert_eq!(told["whole"], index(&whole)["payload"]["bytes"]);
+        assert_eq!(told["blobs"]["shared"]["bytes"].as_u64().unwrap() / 60_000, 3, "{told}");
+        let page = yard.stage.program.done(&["diff", &old, &new]);
+        assert!(
+            page.stdout.contains("demo: 1.1.0 -> 1.2.0") && page.stdout.contains("1 image is the same"),
+            "{}",
+            page.stdout
+        );
+    }
+    let line = ["diff", &base.display().to_string(), "nowhere"];
+    yard.stage.program.run(&line).says(2, &["nowhere"]);
+    fs::write(yard.stage.path("none.json"), "{}").unwrap();
+    yard.stage.program.run(&["diff", "none.json", "none.json"]).says(1, &["none.json: it is not an index"]);
+}
+
+#[test]
 fn the_same_lock_and_base_make_the_same_bundle() {
     let yard = Yard::new("seal: none\n");
     let base = yard.base();

@@ -4,7 +4,7 @@ use super::{Failure, file, store};
 use crate::bundle::grant::GrantError;
 use crate::checked::ByteSize;
 use crate::ops::build::Error;
-use crate::ops::{grant, sign};
+use crate::ops::{grant, open, sign};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -52,8 +52,7 @@ fn of(error: Error) -> Failure {
         Error::Store(error) => store::of(error),
         Error::Grant(error) => super::keys::age(error),
         Error::File(_) | Error::Lock(_) | Error::Sign(_) => Failure::world("io", ""),
-        Error::OpenBase(_) => Failure::usage("base", ""),
-        Error::Base { .. } => Failure::usage("base", "").hint("name a bundle's folder, or a copy of its bundle.json"),
+        Error::OpenBase(_) => Failure::usage("base", "").hint("name a bundle's folder, or a copy of its bundle.json"),
         Error::OtherRelease { .. } => Failure::usage("base", "").hint("name a bundle of the same release, an earlier version"),
         Error::NotOlder { .. } => Failure::usage("base", "").hint("name the version that customers have now"),
         Error::OutOfRange { .. } => Failure::usage("base", "")
@@ -68,7 +67,7 @@ fn of(error: Error) -> Failure {
         Error::File(error) => error.into(),
         Error::Lock(error) => error.into(),
         Error::Sign(error) => error.into(),
-        Error::OpenBase(error) => error.into(),
+        Error::OpenBase(error) if !matches!(error, open::Error::Index { .. }) => error.into(),
         error => failure.telling(&error),
     }
 }

@@ -4,13 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Against, Error};
-use crate::bundle::Index;
 use crate::bundle::index::Release;
 use crate::bundle::request::BlobRequest;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::open;
-use crate::ops::sign::INDEX;
 use crate::plan::payload::{Base, Has};
 use crate::release::lock::Lock;
 use crate::sys::fs;
@@ -31,7 +29,7 @@ pub(super) fn read(against: Against<'_>, lock: &Lock) -> Result<Option<Given>, E
 }
 
 fn since(path: &Path, lock: &Lock) -> Result<Given, Error> {
-    let (digest, index) = index(path)?;
+    let (digest, index) = open::index_at(path)?;
     let Release { name, version, .. } = &index.release;
     if *name != lock.name {
         return Err(Error::OtherRelease {
@@ -53,20 +51,6 @@ fn since(path: &Path, lock: &Lock) -> Result<Given, Error> {
     let images = index.images.into_iter().map(|image| image.reference).collect();
     let base = Base { index: digest, version: index.release.version, images, has: Has::These(has) };
     Ok(Given { base, suffix })
-}
-
-/// The index of a bundle's folder, or one that is a file by itself, with its digest.
-fn index(path: &Path) -> Result<(Digest, Index), Error> {
-    if path.is_dir() {
-        let opened = open::open(&[path.to_owned()])?;
-        let (sums, index) = opened.unverified_index()?;
-        let digest = INDEX.parse().ok().and_then(|name| sums.get(&name).copied());
-        let digest = digest.ok_or_else(|| open::Error::NoIndex { path: path.join(INDEX) })?;
-        return Ok((digest, index));
-    }
-    let bytes = fs::read_limited(path, limits::INDEX_BYTES)?;
-    let index = Index::parse(&bytes).map_err(|source| Error::Base { path: path.to_owned(), source })?;
-    Ok((Digest::of(&bytes), index))
 }
 
 fn supplement(path: &Path, lock: &Lock) -> Result<Given, Error> {

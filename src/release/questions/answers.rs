@@ -21,6 +21,17 @@ impl Given {
         Ok(Self(raw.into_iter().map(|(name, at)| (name, (at.value, Some(at.place)))).collect()))
     }
 
+    /// Adds one answer where there is none.
+    pub fn insert_new(&mut self, variable: &str, scalar: Scalar) {
+        self.0.entry(variable.to_owned()).or_insert((scalar, None));
+    }
+
+    /// Whether a question is answered.
+    #[must_use]
+    pub fn has(&self, variable: &str) -> bool {
+        self.0.contains_key(variable)
+    }
+
     /// Adds one answer, given by hand.
     pub fn insert(&mut self, variable: &str, scalar: Scalar) {
         self.0.insert(variable.to_owned(), (scalar, None));
