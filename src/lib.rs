@@ -20,6 +20,7 @@
 //! | serve | `store::proven`, read ahead by `store::ahead` | `registry::server`: whoever asks |
 //! | export | `store::ahead` | `sys::place`: a layout, a docker archive, a plain tree |
 //! | verify | `store::volumes` | nothing: hash and forget, chunk by chunk on all cores |
+//! | copy | the delivered files as they are | `courier`: a stick, a folder behind SFTP; read back from there |
 //!
 //! # Layers
 //!
@@ -28,7 +29,7 @@
 //! ```text
 //! 5 face      cli                                    talks to people; alone prints, asks, gives advice, picks exit codes
 //! 4 verbs     ops                                    opens ports, asks a plan, carries it out, returns a report
-//! 3 ports     registry sources store sys tools       touch network, disk, clock, programs; async stays inside
+//! 3 ports     registry sources store courier sys tools  touch network, disk, clock, programs; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
 //! 1 formats   release bundle oci chart weights license  codecs over bytes; know no path, clock or network
 //! 0 words     digest path limits checked buffers progress text  values that every layer may use; and the crate `signing`
@@ -88,6 +89,8 @@ pub mod sources;
 pub mod store;
 
 pub mod registry;
+
+pub mod courier;
 
 pub mod tools;
 

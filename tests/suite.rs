@@ -9,6 +9,7 @@ mod cases {
     mod charts_bad;
     mod cli;
     mod cluster;
+    mod copying;
     mod discovery;
     mod example_answers;
     mod example_chart;

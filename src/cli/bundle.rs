@@ -147,6 +147,9 @@ fn remedy(what: &What) -> &'static str {
         | What::Unreadable { .. } => {
             "copy the files named above again from where they came; the others need not be copied"
         }
+        What::Miswritten { .. } => {
+            "the medium, its plug or its reader is failing: copy to another one; what is there is not named as whole"
+        }
         What::Denied { .. } => "let this user read the files named above, or run as one who may",
         What::Gone { .. } => "put the medium back and run the same command again",
         What::OtherKey { .. } => {

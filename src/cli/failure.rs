@@ -11,6 +11,7 @@ use crate::text::without_secrets;
 
 mod build;
 mod chart;
+mod copy;
 mod export;
 mod file;
 mod keys;

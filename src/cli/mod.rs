@@ -12,6 +12,7 @@ mod build;
 mod bundle;
 mod cluster;
 mod completions;
+mod copy;
 mod diff;
 mod exit;
 mod export;
@@ -74,6 +75,7 @@ enum Command {
     Load(load::Load),
     Serve(serve::Serve),
     Export(export::Export),
+    Copy(copy::Copy),
     Relocate(relocate::Relocate),
     Preflight(preflight::Preflight),
     License(license::License),
@@ -115,6 +117,7 @@ impl Command {
             Self::Load(verb) => verb,
             Self::Serve(verb) => verb,
             Self::Export(verb) => verb,
+            Self::Copy(verb) => verb,
             Self::Relocate(verb) => verb,
             Self::Preflight(verb) => verb,
             Self::License(verb) => verb,

@@ -125,6 +125,14 @@ impl Ui {
         self.talk("warning", &self.err.yellow("warning: "), line);
     }
 
+    /// A question, on stderr; the answer comes in the same line on a `terminal`.
+    pub(super) fn prompt(&self, line: &str, terminal: bool) {
+        match terminal && self.progress != Progress::Json {
+            true => self.err(&format!("{} ", indent(&clean(line)))),
+            false => self.talk("question", "", line),
+        }
+    }
+
     /// What refuses the work, on stderr.
     pub(super) fn refuse(&self, line: &str) {
         self.talk("refused", &self.err.red("refused: "), line);

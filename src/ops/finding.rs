@@ -68,6 +68,21 @@ pub enum What {
         /// One past the last.
         to: u64,
     },
+    /// A stretch of a copy that the device does not give back as it was written.
+    Miswritten {
+        /// Where the copy is.
+        place: String,
+        /// The file's path in the bundle.
+        path: String,
+        /// Which chunk, from 0; 0 for a file without chunks.
+        chunk: u64,
+        /// First byte of the file that may be wrong.
+        from: u64,
+        /// One past the last.
+        to: u64,
+        /// What came instead.
+        why: String,
+    },
     /// A file that cannot be read, or is no ordinary file.
     Unreadable {
         /// Its path in the bundle.
@@ -291,6 +306,10 @@ impl fmt::Display for What {
             Self::Signature { detail, .. } | Self::Unchecked { detail } | Self::OtherKey { detail, .. } => {
                 f.write_str(detail)
             }
+            Self::Miswritten { place, path, chunk, from, to, why } => write!(
+                f,
+                "{place} does not give back what was written to it: {path}, chunk {chunk}, bytes {from} to {to}: {why}"
+            ),
             Self::Missing { path } => write!(f, "{path} is missing"),
             Self::Extra { path } => write!(f, "{path} is not listed in SHA256SUMS"),
             Self::Changed { path, .. } => write!(f, "{path} is not the file that was signed"),

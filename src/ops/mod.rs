@@ -1,6 +1,7 @@
 //! Verbs: each opens what it needs, decides, carries it out and returns a report. Prints nothing.
 
 pub mod build;
+pub mod copy;
 pub mod diff;
 pub mod export;
 pub mod finding;

@@ -302,6 +302,12 @@ impl Opened {
     pub fn home(&self) -> &Path {
         self.folders.first().map_or(Path::new("."), PathBuf::as_path)
     }
+
+    /// The folders it is in, that of the small files first.
+    #[must_use]
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
 }
 
 /// What a bundle says of itself, believed by nobody: the index in its folder, or one that is a file by itself, with its digest.
@@ -345,12 +351,16 @@ impl Authenticated {
     /// What the signed index and the signed list say of volumes, files and tools must be the same.
     #[must_use]
     pub fn contradictions(&self) -> Vec<Finding> {
-        let index = self.index.get();
-        let volumes = index.volumes.iter().map(|volume| (&volume.name, volume.sha256));
-        volumes
-            .chain(index.plain().map(|(path, _, sha256)| (path, sha256)))
-            .filter(|(path, sha256)| self.sums.get(path) != Some(sha256))
-            .map(|(path, _)| Finding::refuse(What::Contradiction { path: path.to_string() }))
-            .collect()
+        contradictions(&self.sums, self.index.get())
     }
+}
+
+/// Where `index` and `sums` say different things of one file.
+pub(crate) fn contradictions(sums: &Sums, index: &Index) -> Vec<Finding> {
+    let volumes = index.volumes.iter().map(|volume| (&volume.name, volume.sha256));
+    volumes
+        .chain(index.plain().map(|(path, _, sha256)| (path, sha256)))
+        .filter(|(path, sha256)| sums.get(path) != Some(sha256))
+        .map(|(path, _)| Finding::refuse(What::Contradiction { path: path.to_string() }))
+        .collect()
 }

@@ -18,7 +18,7 @@ use crate::store::volumes::Volumes;
 
 mod between;
 pub(crate) mod chunks;
-mod folder;
+pub(crate) mod folder;
 mod graph;
 mod lanes;
 mod licenses;

@@ -1,6 +1,7 @@
 //! Decisions: facts in, plain data out. No disk, no network, no clock, no environment.
 
 pub mod catalog;
+pub mod copy;
 pub mod diff;
 pub mod export;
 pub mod load;

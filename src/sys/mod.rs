@@ -2,7 +2,9 @@
 
 pub mod clock;
 pub mod delivered;
+pub mod direct;
 pub mod environment;
+pub mod filesystem;
 pub mod fs;
 pub mod mend;
 pub mod own;

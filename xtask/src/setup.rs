@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 26] = [
+const NEEDED: [(&str, &str); 31] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -34,6 +34,11 @@ const NEEDED: [(&str, &str); 26] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("podman", "podman"),
+    ("mkfs.vfat", "dosfstools"),
+    ("fusefat", "fusefat"),
+    ("mkfs.exfat", "exfatprogs"),
+    ("mount.exfat-fuse", "exfat-fuse"),
+    ("sshd", "openssh-server"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators and for container networks.

@@ -5,6 +5,7 @@ use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::sums::Sums;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What};
@@ -92,7 +93,7 @@ pub(super) fn copies(bundle: &Authenticated, observer: &dyn Observer) -> Vec<Fin
 }
 
 /// The finding for a volume whose file could not be opened.
-pub(super) fn unopened(path: &str, error: &store::Error) -> Finding {
+pub(crate) fn unopened(path: &str, error: &store::Error) -> Finding {
     let path = path.to_owned();
     Finding::refuse(match error {
         store::Error::NoVolume { .. } => What::Missing { path },
@@ -132,18 +133,43 @@ fn check_small(home: &Path, path: &EntryPath, (size, expected): (Option<u64>, Di
     Some(Finding::refuse(match delivered::hash(home, path, size.unwrap_or(limits::INDEX_BYTES)) {
         Ok(got) if got == expected => return None,
         Ok(got) => What::Changed { path: shown, expected, got },
-        Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            What::Missing { path: shown }
-        }
-        Err(fs::Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
-            What::Denied { path: shown, why: source.to_string() }
-        }
-        Err(fs::Error::Io { source, .. }) => What::Unreadable { path: shown, why: source.to_string() },
-        Err(fs::Error::TooLong { limit, .. }) => {
-            What::Unreadable { path: shown, why: format!("it has more than {limit} bytes") }
-        }
-        Err(_) => What::Unreadable { path: shown, why: IRREGULAR.to_owned() },
+        Err(error) => unread(shown, &error),
     }))
+}
+
+/// What a file at `path` is that could not be read.
+pub(crate) fn unread(path: String, error: &fs::Error) -> What {
+    match error {
+        fs::Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => What::Missing { path },
+        fs::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            What::Denied { path, why: source.to_string() }
+        }
+        fs::Error::Io { source, .. } => What::Unreadable { path, why: source.to_string() },
+        fs::Error::TooLong { limit, .. } => {
+            What::Unreadable { path, why: format!("it has more than {limit} bytes") }
+        }
+        _ => What::Unreadable { path, why: IRREGULAR.to_owned() },
+    }
+}
+
+fn listed(sums: &Sums, path: &str) -> bool {
+    path.parse::<EntryPath>().is_ok_and(|path| sums.contains(&path))
+}
+
+/// Whether a bundle of `sums` may hold a file called `path`.
+pub(crate) fn belongs(sums: &Sums, path: &str) -> bool {
+    listed(sums, path)
+        || path == SUMS
+        || (!path.contains('/') && open::is_signature(path))
+        || path.strip_prefix("grants/").is_some_and(|name| GrantName::of_file(name).is_some())
+        || path.strip_prefix("licenses/").is_some_and(|name| {
+            !name.contains('/') && name.ends_with(".lic") && path.parse::<EntryPath>().is_ok()
+        })
+}
+
+/// Whether a file or folder called `name` is one that operating systems leave on sticks unasked.
+pub(crate) fn is_litter(name: &str) -> bool {
+    LITTER.contains(&name) || name.starts_with("._") || name.starts_with(".Trash-")
 }
 
 /// What is said of a link, a folder or a device in the place of a file.
@@ -185,31 +211,17 @@ impl Walk<'_> {
         // A name that is no text belongs nowhere, whatever it looks like.
         let Some(name) = name.to_str() else { return self.say(What::Extra { path: printable(&path, 600) }) };
         let extra = |path: &str, mark: &str| What::Extra { path: format!("{}{mark}", shown(path)) };
-        if LITTER.contains(&name) || name.starts_with("._") || name.starts_with(".Trash-") {
+        if is_litter(name) {
             self.findings.push(Finding::warn(extra(&path, "")));
         } else if kind.is_dir() && self.ways.contains(path.as_str()) && depth < DEPTH {
             self.folder(&entry.path(), &path, depth + 1);
         } else if kind.is_dir() {
             self.say(extra(&path, "/"));
-        } else if !self.belongs(&path) {
+        } else if !belongs(&self.bundle.sums, &path) {
             self.say(extra(&path, ""));
-        } else if !kind.is_file() && !self.listed(&path) {
+        } else if !kind.is_file() && !listed(&self.bundle.sums, &path) {
             self.say(What::Unreadable { path, why: IRREGULAR.to_owned() });
         }
-    }
-
-    fn listed(&self, path: &str) -> bool {
-        path.parse::<EntryPath>().is_ok_and(|path| self.bundle.sums.contains(&path))
-    }
-
-    fn belongs(&self, path: &str) -> bool {
-        self.listed(path)
-            || path == SUMS
-            || (!path.contains('/') && open::is_signature(path))
-            || path.strip_prefix("grants/").is_some_and(|name| GrantName::of_file(name).is_some())
-            || path.strip_prefix("licenses/").is_some_and(|name| {
-                !name.contains('/') && name.ends_with(".lic") && path.parse::<EntryPath>().is_ok()
-            })
     }
 
     fn say(&mut self, what: What) {

@@ -9,11 +9,10 @@ use crate::buffers::{Buffer, Pool};
 use crate::bundle::seal::{PLAIN, SEALED, TAG, VolumeKey};
 use crate::checked::small;
 use crate::store::Error;
+use crate::sys::direct::ALIGN;
 
 /// Units of one segment.
 const UNITS: usize = 8;
-/// What writes past the page cache are aligned to, in the file and in memory: no device has larger sectors.
-pub(super) const ALIGN: usize = 4096;
 
 /// One block to make the address agree, one for what the file's last block still lacks, one because the data may begin inside a block.
 static ROOMS: Pool = Pool::new(UNITS * SEALED + 3 * ALIGN, 32);

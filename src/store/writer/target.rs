@@ -8,12 +8,12 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::segment::{ALIGN, Segment};
+use super::segment::Segment;
 use crate::checked::small;
 use crate::path::EntryPath;
 use crate::store::Error;
+use crate::sys::direct::{self, ALIGN};
 
 /// A volume's file.
 pub(super) struct Target {
@@ -31,12 +31,8 @@ pub(super) struct Target {
 
 /// Creates the file of a volume. Where the filesystem refuses to write past the page cache, it is written through it.
 pub(super) fn create(path: &Path) -> std::io::Result<File> {
-    let open = |flags: OFlags| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o644);
-        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)
-    };
-    open(OFlags::DIRECT).or_else(|_| open(OFlags::empty()))
+    let mut options = OpenOptions::new();
+    direct::open(options.read(true).write(true).create(true).truncate(true).mode(0o644), path)
 }
 
 /// Opens the file of a volume that is taken up. Its torn end is compared with what is written over it, so it is read, and so it is written
@@ -86,7 +82,7 @@ impl Target {
         self.compare(blocks, from)?;
         match self.file.write_all_at(blocks, from) {
             // Some filesystems find out only now that they cannot.
-            Err(e) if e.kind() == std::io::ErrorKind::InvalidInput && self.through_the_cache() => {
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidInput && direct::leave(&self.file) => {
                 self.file.write_all_at(blocks, from)
             }
             other => other,
@@ -107,15 +103,9 @@ impl Target {
         Ok(())
     }
 
-    fn through_the_cache(&self) -> bool {
-        fcntl_getfl(&self.file)
-            .and_then(|flags| fcntl_setfl(&self.file, flags.difference(OFlags::DIRECT)))
-            .is_ok()
-    }
-
     /// Writes the last bytes, which are no whole block; the file is complete, a killed program loses nothing of it.
     pub(super) fn complete(&mut self) -> Result<(), Error> {
-        self.through_the_cache();
+        let _ = direct::leave(&self.file);
         let rest = std::mem::take(&mut self.rest);
         let from = self.at - rest.len() as u64;
         self.compare(&rest, from)?;

@@ -7,7 +7,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("words", &["digest", "path", "limits", "checked", "buffers", "progress", "text"]),
     ("formats", &["release", "bundle", "oci", "chart", "weights", "license", "relocate"]),
     ("plans", &["plan"]),
-    ("ports", &["registry", "store", "sources", "tools", "sys"]),
+    ("ports", &["registry", "store", "sources", "courier", "tools", "sys"]),
     ("verbs", &["ops"]),
     ("face", &["cli"]),
 ];

@@ -1,0 +1,266 @@
+//! One file onto one place: what is missing is written, everything is read back from there, and only what is right gets its name.
+//!
+//! What an interrupted copy left is not believed: it is read back like the rest, and a chunk of it that is wrong is written again, once.
+//! A chunk that was written just now and comes back wrong is the device's doing, and is named.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::gather::{Item, Origin, Piece};
+use crate::courier::{Error, Held, Place, ReadBack, Writing};
+use crate::digest::{Digest, Hasher};
+use crate::limits::CHUNK_BYTES;
+use crate::ops::finding::{Finding, What};
+use crate::ops::transfer::in_parallel;
+use crate::plan::copy::Spread;
+use crate::progress::{Event, ItemState, Observer};
+use crate::sys::direct::{ALIGN, PIECE, Room};
+
+/// Pieces that wait to be written, so that hashing and the device need not wait for each other.
+const WAITING: usize = 8;
+
+/// What became of a file.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// Bytes that were written.
+    pub(super) written: u64,
+    /// How it was read back; `None` for one with nothing in it.
+    pub(super) way: Option<ReadBack>,
+    /// What is wrong with the source, and with the device. With nothing wrong it is whole.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What is copied, where to, and who watches.
+pub(super) struct Carry<'a> {
+    pub(super) origin: &'a Origin<'a>,
+    pub(super) place: &'a dyn Place,
+    pub(super) observer: &'a dyn Observer,
+}
+
+/// What is wrong with pieces of the copy: their numbers, and what came instead.
+type Wrong = BTreeMap<usize, String>;
+/// What is wrong with pieces of the source: what they are, or what the system said.
+type Bad = BTreeMap<usize, Result<Digest, String>>;
+
+/// Bytes of `item` that will be written where `held` is there already, as far as can be told before anything is read.
+pub(super) fn to_write(item: &Item, held: Held) -> u64 {
+    match held {
+        Held::Named(bytes) if bytes == item.bytes => 0,
+        Held::Named(bytes) | Held::Begun(bytes) => item.bytes - taken_up(item, bytes),
+        Held::Nothing => item.bytes,
+    }
+}
+
+/// From which byte on `item` is written when `length` bytes are there.
+fn taken_up(item: &Item, length: u64) -> u64 {
+    let length = length.min(item.bytes);
+    length - if length < item.bytes { length % ALIGN as u64 } else { 0 }
+}
+
+impl Carry<'_> {
+    /// Copies `item`; `Err` when the place fails as a whole.
+    pub(super) fn item(&self, item: &Item, held: Held) -> Result<Carried, Error> {
+        let carried = self.carry(item, held);
+        let state = match &carried {
+            Ok(carried) if !carried.findings.is_empty() => ItemState::Failed,
+            Ok(Carried { written: 0, .. }) => ItemState::Present,
+            Ok(_) => ItemState::Done,
+            Err(_) => ItemState::Failed,
+        };
+        self.observer.event(Event::Item {
+            name: item.path.as_str(),
+            digest: Some(&item.sha256),
+            bytes: item.bytes,
+            state,
+        });
+        carried
+    }
+
+    fn carry(&self, item: &Item, held: Held) -> Result<Carried, Error> {
+        let mut carried = Carried::default();
+        let all: Vec<usize> = (0..item.pieces.len()).collect();
+        let mut wrong = Wrong::new();
+        let named = held == Held::Named(item.bytes);
+        if named {
+            wrong = self.read_back(item, held, (&all, &mut carried))?;
+            if wrong.is_empty() {
+                return Ok(carried);
+            }
+        }
+        let mut part = self.place.begin(&item.path, item.program)?;
+        let start = if named { item.bytes } else { taken_up(item, part.length()) };
+        let begun = Held::Begun(item.bytes);
+        let missing: Vec<usize> =
+            all.iter().copied().filter(|n| item.pieces[*n].to > start || (item.bytes == 0)).collect();
+        let mut bad = self.write(item, part.as_mut(), (&missing, start, true), &mut carried)?;
+        part.settle(item.bytes)?;
+        if !named {
+            let look: Vec<usize> = all.iter().copied().filter(|n| !bad.contains_key(n)).collect();
+            wrong = self.read_back(item, begun, (&look, &mut carried))?;
+        }
+        // Of what was there before, what is wrong gets a second chance.
+        let again: Vec<usize> = wrong.keys().copied().filter(|n| item.pieces[*n].from < start).collect();
+        if !again.is_empty() {
+            bad.extend(self.write(item, part.as_mut(), (&again, 0, false), &mut carried)?);
+            part.settle(item.bytes)?;
+            wrong.retain(|n, _| !again.contains(n));
+            let look: Vec<usize> = again.into_iter().filter(|n| !bad.contains_key(n)).collect();
+            let mut unseen = Carried::default();
+            let silent = Carry { observer: &crate::progress::Silent, ..*self };
+            wrong.extend(silent.read_back(item, begun, (&look, &mut unseen))?);
+            carried.way = carried.way.max(unseen.way);
+        }
+        drop(part);
+        carried
+            .findings
+            .extend(bad.into_iter().map(|(n, instead)| Finding::refuse(Self::damaged(item, n, instead))));
+        let miswritten = |(n, why): (usize, String)| {
+            let Piece { from, to, .. } = item.pieces[n];
+            let (place, path) = (self.place.name().to_owned(), item.path.to_string());
+            Finding::refuse(What::Miswritten { place, path, chunk: from / CHUNK_BYTES, from, to, why })
+        };
+        carried.findings.extend(wrong.into_iter().map(miswritten));
+        if carried.findings.is_empty() {
+            self.place.publish(&item.path)?;
+        }
+        Ok(carried)
+    }
+
+    /// What is wrong with a piece of the source.
+    fn damaged(item: &Item, number: usize, instead: Result<Digest, String>) -> What {
+        let Piece { from, to, sha256 } = item.pieces[number];
+        let path = item.path.to_string();
+        match (item.spread, instead) {
+            (Spread::One, _) => What::Damaged { path, chunk: from / CHUNK_BYTES, from, to },
+            (Spread::Each, Err(why)) => What::Unreadable { path, why },
+            (Spread::Each, Ok(got)) => What::Changed { path, expected: sha256, got },
+        }
+    }
+
+    /// Reads the pieces `numbers` of the source, judges them, and writes of them what begins at byte `start`; gives those that are wrong in
+    /// the source, with what the system said. They are written too, so that what is beyond them has its place.
+    fn write(
+        &self,
+        item: &Item,
+        part: &mut dyn Writing,
+        (numbers, start, told): (&[usize], u64, bool),
+        carried: &mut Carried,
+    ) -> Result<Bad, Error> {
+        if numbers.is_empty() {
+            return Ok(Bad::new());
+        }
+        std::thread::scope(|scope| {
+            let (send, pieces) = sync_channel::<(u64, Bytes)>(WAITING);
+            let reader = scope.spawn(move || self.read(item, numbers, start, &send));
+            for (at, bytes) in pieces {
+                let length = bytes.len() as u64;
+                // The reader ends when nobody takes what it reads.
+                part.write(at, bytes)?;
+                carried.written += length;
+                if told {
+                    self.observer.event(Event::Advance { bytes: length });
+                }
+            }
+            // A reader that ended early has left a hole, which is found when it is read back.
+            Ok(reader.join().unwrap_or_default())
+        })
+    }
+
+    fn read(&self, item: &Item, numbers: &[usize], start: u64, send: &SyncSender<(u64, Bytes)>) -> Bad {
+        let mut wrong = Bad::new();
+        let opened = match &item.known {
+            Some(_) => None,
+            None => Some(self.origin.open(item)),
+        };
+        for number in numbers {
+            let Piece { from, to, sha256 } = item.pieces[*number];
+            let (mut hasher, mut at, mut why) = (Hasher::new(), from, None);
+            while at < to {
+                let length = crate::checked::small(to - at).min(PIECE);
+                let mut room = Room::new();
+                let space = room.bytes(length);
+                let outcome = match (&opened, &item.known) {
+                    (Some(Ok(file)), _) => file.read_exact_at(space, at).map_err(|error| error.to_string()),
+                    (Some(Err(what)), _) => Err(what.to_string()),
+                    (None, Some(known)) => {
+                        let from = crate::checked::small(at);
+                        space.copy_from_slice(&known[from..from + length]);
+                        Ok(())
+                    }
+                    (None, None) => Err(String::new()),
+                };
+                if let Err(error) = outcome {
+                    space.fill(0);
+                    why.get_or_insert(error);
+                }
+                let bytes = room.freeze(length);
+                hasher.update(&bytes);
+                let skip = start.saturating_sub(at).min(length as u64);
+                if skip < length as u64
+                    && send.send((at + skip, bytes.slice(crate::checked::small(skip)..))).is_err()
+                {
+                    return wrong;
+                }
+                at += length as u64;
+            }
+            let got = hasher.finish();
+            if let Some(why) = why {
+                wrong.insert(*number, Err(why));
+            } else if got != sha256 {
+                wrong.insert(*number, Ok(got));
+            }
+        }
+        wrong
+    }
+
+    /// Reads the pieces `numbers` back from where they lie; gives those that are wrong, with what came instead.
+    fn read_back(
+        &self,
+        item: &Item,
+        held: Held,
+        (numbers, carried): (&[usize], &mut Carried),
+    ) -> Result<Wrong, Error> {
+        let reader = self.place.reader(&item.path, held)?;
+        let wrong = Mutex::new(Wrong::new());
+        let failed = Mutex::new(None);
+        let stop = AtomicBool::new(false);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from).min(4);
+        in_parallel(numbers.len(), cores, &stop, &|which| {
+            let number = numbers[which];
+            let Piece { from, to, sha256 } = item.pieces[number];
+            let mut hasher = Hasher::new();
+            let outcome = reader.read(from, to, &mut |piece| {
+                hasher.update(piece);
+                self.observer.event(Event::Advance { bytes: piece.len() as u64 });
+            });
+            let why = match outcome {
+                Ok(()) if hasher.length() < to - from => {
+                    Some(format!("{} bytes of {} came back", hasher.length(), to - from))
+                }
+                Ok(()) if hasher.finish() != sha256 => Some("other bytes came back".to_owned()),
+                Ok(()) => None,
+                Err(Error::Io { source, .. }) => Some(source.to_string()),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    None
+                }
+            };
+            if let Some(why) = why {
+                wrong.lock().unwrap_or_else(PoisonError::into_inner).insert(number, why);
+            }
+        });
+        if item.bytes > 0 {
+            carried.way = carried.way.max(Some(reader.way()));
+        }
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(wrong.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Copies that are refused, each before anything is written.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::super::forge::{Forgery, state};
+use super::{Desk, VOLUME_1};
+
+#[test]
+fn a_bundle_is_not_copied_onto_into_or_around_itself() {
+    let desk = Desk::new(&Forgery::small());
+    symlink("good", desk.path("link")).unwrap();
+    let before = state(&desk.path("good"));
+    for line in
+        ["good good", "good good/inside", "good link", "link good/volumes", "good .", "good good/../good/x"]
+    {
+        let outcome = desk.copy(line);
+        outcome.says(2, &["one folder, or one is inside of the other"]);
+    }
+    desk.copy("good stick --to stick").says(2, &["is given twice"]);
+    assert_eq!(state(&desk.path("good")), before);
+    assert!(!desk.path("stick").exists());
+}
+
+#[test]
+fn a_place_that_holds_something_else_is_named_and_left_alone() {
+    let desk = Desk::new(&Forgery::small());
+    Forgery { version: "1.1.0", ..Forgery::small() }.write(&desk.yard, "older", &[&desk.yard.key]);
+    Forgery::small().write(&desk.yard, "anew", &[&desk.yard.key]);
+    fs::create_dir(desk.path("mine")).unwrap();
+    fs::write(desk.path("mine/letter.odt"), "mine").unwrap();
+    fs::create_dir_all(desk.path("theirs/grants")).unwrap();
+    fs::write(desk.path("theirs/grants/other.age"), "theirs").unwrap();
+    for (place, says) in [
+        ("older", ["older holds another bundle: demo 1.1.0", "nothing was changed"]),
+        ("anew", ["anew holds another bundle: demo 1.2.0, built or signed anew", "nothing was changed"]),
+        ("mine", ["mine holds files that are no part of the copy: letter.odt", "name mine/demo-1.2.0"]),
+        ("theirs", ["no part of the copy: grants/other.age", "nothing was changed"]),
+        ("no/such", ["there is no folder", "is the stick mounted there?"]),
+        ("mine/letter.odt", ["mine/letter.odt: Not a directory", "not the kind of thing"]),
+    ] {
+        let before = desk.path(place).is_dir().then(|| state(&desk.path(place)));
+        desk.copy(&format!("good {place} --for acme")).says(2, &says);
+        assert_eq!(desk.path(place).is_dir().then(|| state(&desk.path(place))), before, "{place}");
+    }
+}
+
+#[test]
+fn nothing_is_written_through_links() {
+    let desk = Desk::new(&Forgery::small());
+    fs::create_dir(desk.path("outside")).unwrap();
+    fs::create_dir(desk.path("stick")).unwrap();
+    let file = desk.path("outside/file");
+    fs::write(&file, "untouched").unwrap();
+    fs::create_dir(desk.path("stick/volumes")).unwrap();
+    for (link, to) in [(VOLUME_1, "outside/file"), ("volumes/.demo-1.2.0.0001.tar.age.part", "outside/file")]
+    {
+        symlink(desk.path(to), desk.path("stick").join(link)).unwrap();
+        desk.copy("good stick --for acme").says(1, &["it is not an ordinary file"]);
+        fs::remove_file(desk.path("stick").join(link)).unwrap();
+    }
+    fs::remove_dir(desk.path("stick/volumes")).unwrap();
+    symlink(desk.path("outside"), desk.path("stick/volumes")).unwrap();
+    desk.copy("good stick --for acme").says(2, &["no part of the copy: volumes"]);
+    assert_eq!(fs::read(&file).unwrap(), b"untouched");
+    assert_eq!(fs::read_dir(desk.path("outside")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_signature_is_looked_at_first_and_a_customer_without_a_grant_is_named() {
+    let desk = Desk::new(&Forgery::small());
+    let outcome = desk.program.run(&["copy", "good", "stick", "--for", "nobody", "--trust", "trust.json"]);
+    outcome.says(1, &["grants/nobody.age is missing"]);
+    desk.program.done(&["keygen", "signing", "--out", "stranger"]);
+    let line = "trust init --key stranger.pub --threshold 1 --out trust2.json";
+    desk.program.done(&line.split(' ').collect::<Vec<_>>());
+    // Nothing is read before the signature holds: what is missing is not even noticed.
+    fs::remove_file(desk.path("good/README.md")).unwrap();
+    let outcome = desk.program.run(&["copy", "good", "stick", "--trust", "trust2.json"]);
+    outcome.says(1, &["0 of the 1 signatures", "nothing was copied"]);
+    assert!(!outcome.stdout.contains("README"), "{outcome:?}");
+    assert!(!desk.path("stick").exists());
+}
