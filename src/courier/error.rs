@@ -48,6 +48,67 @@ pub enum Error {
         /// Which.
         folder: PathBuf,
     },
+    /// The link dropped, or was never there. What was done so far is done.
+    #[error("{place}: {why}")]
+    Link {
+        /// Which place.
+        place: String,
+        /// Why, in few words.
+        why: String,
+    },
+    /// A machine that nothing is known of.
+    #[error("{host} is not known: it shows the key {fingerprint}")]
+    UnknownHost {
+        /// As `known_hosts` names it.
+        host: String,
+        /// The fingerprint of the key it shows.
+        fingerprint: String,
+        /// The line that would make it known.
+        line: String,
+        /// The file that this line would go into.
+        file: PathBuf,
+    },
+    /// A machine that shows another key than the one it is known by, or one that was revoked.
+    #[error(
+        "{host} SHOWS {} ({fingerprint}): line {line} of known_hosts says otherwise",
+        if *.revoked { "A KEY THAT WAS REVOKED" } else { "ANOTHER KEY THAN IT IS KNOWN BY" }
+    )]
+    ChangedHost {
+        /// As `known_hosts` names it.
+        host: String,
+        /// The fingerprint of the key it shows.
+        fingerprint: String,
+        /// Which line says otherwise.
+        line: usize,
+        /// Whether the key was revoked.
+        revoked: bool,
+    },
+    /// None of the keys opens the machine.
+    #[error("{place} lets {user} in by none of the keys: {}", if .tried.is_empty() { "there is none".to_owned() } else { .tried.join(", ") })]
+    Denied {
+        /// Which place.
+        place: String,
+        /// Who wanted in.
+        user: String,
+        /// The keys that were offered.
+        tried: Vec<String>,
+    },
+    /// A private key that cannot be used.
+    #[error("{path}: {why}", path = path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A machine that lets the user in and speaks no SFTP.
+    #[error("{place} speaks no SFTP: {why}")]
+    NoSftp {
+        /// Which place.
+        place: String,
+        /// What it said.
+        why: String,
+    },
     /// Larger than it may be.
     #[error("{path}: more than {limit} bytes", path = path.display())]
     TooLong {

@@ -5,11 +5,13 @@
 
 use bytes::Bytes;
 
+use crate::digest::Digest;
 use crate::path::EntryPath;
 use crate::plan::copy::Medium;
 
 mod error;
 mod folder;
+pub mod sftp;
 
 pub use error::Error;
 pub use folder::Folder;
@@ -33,12 +35,21 @@ pub enum ReadBack {
     Direct,
     /// Through the page cache, after it was emptied of the file.
     CacheDropped,
+    /// By `sha256sum` on the other machine.
+    Sha256sum,
+    /// Over the wire.
+    Sftp,
 }
 
 /// A folder that a bundle is carried to. Used by several threads.
 pub trait Place: Send + Sync {
     /// How it is named in messages: as it was given.
     fn name(&self) -> &str;
+
+    /// How many files are best written at the same time.
+    fn parallel(&self) -> usize {
+        1
+    }
 
     /// What it can hold; `held` is the caller's to fill in.
     fn medium(&self) -> Result<Medium, Error>;
@@ -81,6 +92,11 @@ pub trait Writing: Send {
 pub trait Reading: Send + Sync {
     /// How it is read.
     fn way(&self) -> ReadBack;
+
+    /// The SHA-256 of the whole file, where the place can tell it by itself.
+    fn digest(&self) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
 
     /// Gives bytes `from..to` to `each`, in order; fewer where the file ends.
     fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Error>;

@@ -5,19 +5,25 @@
 //! an interrupted copy never looks whole; the same command goes on with it.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
 use crate::bundle::Index;
 use crate::bundle::index::Release;
+use crate::courier::sftp::{Address, AddressError, Options, Remote};
 use crate::courier::{self, Folder, Held, Place, ReadBack};
 use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
 use crate::ops::grant::GrantName;
 use crate::ops::open;
 use crate::ops::sign::{INDEX, SUMS};
+use crate::ops::transfer::in_parallel;
 use crate::ops::verify::folder::is_litter;
 use crate::path::EntryPath;
 use crate::plan::copy::{self as plan, CopyError, Medium, Spread, unfinished};
@@ -26,16 +32,20 @@ use crate::sys::filesystem;
 
 mod carry;
 mod gather;
+mod patience;
 
-use carry::{Carry, to_write};
+use carry::{Carried, Carry, to_write};
 use gather::{Item, Origin, file, gather};
+use patience::patiently;
 
 /// What is asked for.
 pub struct Request<'a> {
     /// The folders the bundle is in.
     pub folders: &'a [PathBuf],
     /// Where to; more than one when its volumes shall be divided.
-    pub to: &'a [PathBuf],
+    pub to: &'a [To],
+    /// How machines are reached.
+    pub ssh: &'a Options,
     /// Who is trusted, and seconds since 1970 where there is a clock; `None` to copy whatever it is.
     pub trust: Option<(&'a Policy, Option<i64>)>,
     /// Whose grant and licence travel; `None` for all.
@@ -46,8 +56,38 @@ pub struct Request<'a> {
     pub mode: Mode,
 }
 
+/// Where a bundle is copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum To {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A folder of another one.
+    Sftp(Address),
+}
+
+impl FromStr for To {
+    type Err = AddressError;
+
+    /// `sftp://…`, or a path.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match Address::is_meant(text) {
+            true => Ok(Self::Sftp(text.parse()?)),
+            false => Ok(Self::Folder(PathBuf::from(text))),
+        }
+    }
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Sftp(address) => address.fmt(f),
+        }
+    }
+}
+
 /// Gives one more folder for what has no place yet, or none to stop.
-pub type Next<'n> = dyn Fn(&Wanting) -> Option<PathBuf> + 'n;
+pub type Next<'n> = dyn Fn(&Wanting) -> Option<To> + Sync + 'n;
 
 /// Whether to copy or only to say what would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +183,10 @@ pub enum Error {
         from: PathBuf,
     },
     /// A place that was given twice.
-    #[error("{to} is given twice", to = to.display())]
+    #[error("{to} is given twice")]
     Twice {
         /// Which.
-        to: PathBuf,
+        to: To,
     },
     /// A place that holds another bundle.
     #[error("{place} holds another bundle: {what}")]
@@ -233,12 +273,13 @@ fn apart(request: &Request<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn clear_of(to: &Path, folders: &[PathBuf]) -> Result<(), Error> {
+fn clear_of(to: &To, folders: &[PathBuf]) -> Result<(), Error> {
+    let To::Folder(to) = to else { return Ok(()) };
     match folders
         .iter()
         .find(|from| filesystem::within(to, from) || to.exists() && filesystem::within(from, to))
     {
-        Some(from) => Err(Error::Itself { to: to.to_owned(), from: from.clone() }),
+        Some(from) => Err(Error::Itself { to: to.clone(), from: from.clone() }),
         None => Ok(()),
     }
 }
@@ -252,7 +293,7 @@ struct Copying<'a> {
 
 /// A place, and what was found out of it.
 struct Site {
-    to: PathBuf,
+    to: To,
     medium: Medium,
 }
 
@@ -342,25 +383,35 @@ impl Copying<'_> {
     }
 
     /// What is known of a place before anything is written to it; refused when it holds something else.
-    fn look(&self, to: &Path) -> Result<Site, Error> {
-        let place = Folder::look(to)?;
-        let mut medium = place.medium()?;
-        self.other_bundle(&place)?;
-        self.foreign(&place)?;
+    fn look(&self, to: &To) -> Result<Site, Error> {
+        let place: Box<dyn Place> = match to {
+            To::Folder(path) => Box::new(Folder::look(path)?),
+            To::Sftp(address) => Box::new(Remote::new(address, self.request.ssh)?),
+        };
+        let mut medium = self.patiently(&mut || place.medium())?;
+        self.other_bundle(place.as_ref())?;
+        self.foreign(place.as_ref())?;
         for item in &self.items {
-            match place.held(&item.path)? {
+            match self.patiently(&mut || place.held(&item.path))? {
                 Held::Nothing => {}
                 Held::Begun(bytes) | Held::Named(bytes) => {
                     medium.held.insert(item.path.clone(), bytes);
                 }
             }
         }
-        Ok(Site { to: to.to_owned(), medium })
+        Ok(Site { to: to.clone(), medium })
+    }
+
+    /// Asks a place something, also over a link that drops.
+    fn patiently<T>(&self, ask: &mut dyn FnMut() -> Result<T, courier::Error>) -> Result<T, courier::Error> {
+        patiently(self.observer, ask, &|| 0)
     }
 
     fn other_bundle(&self, place: &dyn Place) -> Result<(), Error> {
         let named = |name: &str| name.parse::<EntryPath>().ok();
-        let read = |name: &str, most| named(name).map_or(Ok(None), |path| place.small(&path, most));
+        let read = |name: &str, most| {
+            named(name).map_or(Ok(None), |path| self.patiently(&mut || place.small(&path, most)))
+        };
         let Some(theirs) = read(SUMS, limits::SUMS_BYTES)? else { return Ok(()) };
         if theirs == self.origin.sums.render().into_bytes() {
             return Ok(());
@@ -388,8 +439,8 @@ impl Copying<'_> {
             });
         }
         let litter = |path: &str| path.split('/').any(is_litter);
-        let names: Vec<String> = place
-            .list()?
+        let names: Vec<String> = self
+            .patiently(&mut || place.list())?
             .into_iter()
             .filter(|path| !own.contains(path) && !open::is_signature(path) && !litter(path))
             .take(4)
@@ -428,12 +479,15 @@ impl Copying<'_> {
         load: &[usize],
         findings: &mut Vec<Finding>,
     ) -> Result<(Placed, Vec<usize>), Error> {
-        let place = Folder::open(&site.to)?;
+        let place: Box<dyn Place> = match &site.to {
+            To::Folder(path) => Box::new(Folder::open(path)?),
+            To::Sftp(address) => Box::new(Remote::new(address, self.request.ssh)?),
+        };
         let mut placed =
             Placed { written: 0, volumes: vec![], files: 0, bytes: 0, ..self.planned(site, load) };
         let mut held = Vec::new();
         for number in load {
-            held.push(place.held(&self.items[*number].path)?);
+            held.push(self.patiently(&mut || place.held(&self.items[*number].path))?);
         }
         let bytes = load
             .iter()
@@ -441,36 +495,57 @@ impl Copying<'_> {
             .map(|(n, held)| self.items[*n].bytes + to_write(&self.items[*n], *held))
             .sum();
         self.observer.event(Event::Begin { verb: "copy", bytes, items: load.len() as u64 });
-        let carry = Carry { origin: &self.origin, place: &place, observer: self.observer };
+        let carry = Carry { origin: &self.origin, place: place.as_ref(), observer: self.observer };
+        let (full, good) = (AtomicBool::new(false), AtomicBool::new(true));
+        let outcomes: Vec<Mutex<Option<Result<Carried, courier::Error>>>> =
+            load.iter().map(|_| Mutex::default()).collect();
+        let stop = AtomicBool::new(false);
+        let one = |which: usize| {
+            let item = &self.items[load[which]];
+            if item.spread == Spread::One && full.load(Ordering::Relaxed) {
+                return;
+            }
+            let mut outcome = carry.item(item, held[which]);
+            if matches!(outcome, Err(courier::Error::Full { .. })) && item.spread == Spread::One {
+                full.store(true, Ordering::Relaxed);
+                match self.patiently(&mut || place.discard(&item.path)) {
+                    Ok(()) => return,
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            let whole = outcome.as_ref().is_ok_and(|carried| carried.findings.is_empty());
+            good.fetch_and(whole, Ordering::Relaxed);
+            stop.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            *outcomes[which].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        };
+        // What authenticates the rest comes when all of that is there, one after the other.
+        let (seals, rest): (Vec<usize>, Vec<usize>) =
+            (0..load.len()).partition(|which| self.items[load[*which]].seals);
+        in_parallel(rest.len(), place.parallel(), &stop, &|which| one(rest[which]));
+        for which in seals {
+            if good.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                one(which);
+            }
+        }
+        let (good, full) = (good.into_inner(), full.into_inner());
         let mut done = Vec::new();
-        let (mut good, mut full) = (true, false);
-        for (number, held) in load.iter().zip(held) {
-            let item = &self.items[*number];
-            if (full && item.spread == Spread::One) || (item.seals && !good) {
+        for (number, outcome) in load.iter().zip(outcomes) {
+            let Some(carried) = outcome.into_inner().unwrap_or_else(PoisonError::into_inner) else {
                 continue;
-            }
-            match carry.item(item, held) {
-                Err(courier::Error::Full { .. }) if item.spread == Spread::One => {
-                    place.discard(&item.path)?;
-                    full = true;
-                }
-                Err(error) => return Err(error.into()),
-                Ok(carried) => {
-                    placed.written += carried.written;
-                    placed.read_back = placed.read_back.max(carried.way);
-                    if carried.findings.is_empty() {
-                        done.push(*number);
-                        placed.files += 1;
-                        placed.bytes += item.bytes;
-                        if item.spread == Spread::One {
-                            placed.volumes.push(item.path.to_string());
-                        }
-                    } else {
-                        good = false;
-                        findings.extend(carried.findings);
-                    }
+            };
+            let carried = carried?;
+            let item = &self.items[*number];
+            placed.written += carried.written;
+            placed.read_back = placed.read_back.max(carried.way);
+            if carried.findings.is_empty() {
+                done.push(*number);
+                placed.files += 1;
+                placed.bytes += item.bytes;
+                if item.spread == Spread::One {
+                    placed.volumes.push(item.path.to_string());
                 }
             }
+            findings.extend(carried.findings);
         }
         self.observer.event(Event::End);
         placed.whole = good;

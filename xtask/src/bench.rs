@@ -5,6 +5,7 @@
 
 mod bare;
 mod charts;
+mod copy;
 mod machine;
 mod measure;
 mod medium;

@@ -52,6 +52,21 @@ fn of(error: &courier::Error) -> Failure {
         courier::Error::NoFolder { .. } => Failure::usage("not_found", "").hint(
             "look at the path: is the stick mounted there? The folder itself is made, those above it are not",
         ),
+        courier::Error::Link { .. } => Failure::world("link", "")
+            .hint("look at the network and the address; then run the same command again, it goes on at the byte"),
+        courier::Error::UnknownHost { line, file, .. } => Failure::refused("unknown_host", "").hint(format!(
+            "ask the one who runs it, by another way, whether that is its fingerprint; if it is, add this line to {}:\n{line}",
+            file.display()
+        )),
+        courier::Error::ChangedHost { .. } => Failure::refused("changed_host", "").hint(
+            "somebody may be in between: copy nothing, and ask the one who runs it, by another way, whether its key was changed; only then replace that line",
+        ),
+        courier::Error::Denied { .. } => Failure::world("denied", "")
+            .hint("name the key that the machine knows: --ssh-key FILE, or ssh-add it; and the user: sftp://USER@HOST/PATH"),
+        courier::Error::Key { .. } => Failure::usage("key", "")
+            .hint("--ssh-key takes a private key of OpenSSH (Ed25519 or ECDSA) that only its owner may read"),
+        courier::Error::NoSftp { .. } => Failure::world("no_sftp", "")
+            .hint("let the one who runs it look at Subsystem sftp in its sshd_config"),
         courier::Error::TooLong { .. } => {
             Failure::usage("file_too_long", "").hint("this is no file of a bundle; name another folder")
         }

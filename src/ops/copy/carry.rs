@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::gather::{Item, Origin, Piece};
+use super::patience::patiently;
 use crate::courier::{Error, Held, Place, ReadBack, Writing};
 use crate::digest::{Digest, Hasher};
 use crate::limits::CHUNK_BYTES;
@@ -23,6 +24,9 @@ use crate::sys::direct::{ALIGN, PIECE, Room};
 
 /// Pieces that wait to be written, so that hashing and the device need not wait for each other.
 const WAITING: usize = 8;
+
+/// Bytes up to which a file is read back rather than asked for its hash, which takes a program and a question more.
+const SMALL: u64 = 1 << 20;
 
 /// What became of a file.
 #[derive(Debug, Default)]
@@ -62,10 +66,38 @@ fn taken_up(item: &Item, length: u64) -> u64 {
     length - if length < item.bytes { length % ALIGN as u64 } else { 0 }
 }
 
+/// What was told of one file: bytes that are moved again after a link dropped are not told again.
+#[derive(Debug, Default)]
+struct Told {
+    written: AtomicU64,
+    read: AtomicU64,
+}
+
+impl Told {
+    /// Bytes up to `now` that are new.
+    fn more(best: &AtomicU64, now: u64) -> u64 {
+        now.saturating_sub(best.fetch_max(now, Ordering::Relaxed))
+    }
+}
+
 impl Carry<'_> {
-    /// Copies `item`; `Err` when the place fails as a whole.
+    /// Copies `item`, also over links that drop; `Err` when the place fails as a whole.
     pub(super) fn item(&self, item: &Item, held: Held) -> Result<Carried, Error> {
-        let carried = self.carry(item, held);
+        let told = Told::default();
+        let (mut first, reached) = (Some(held), AtomicU64::new(0));
+        let mut carry = || {
+            let held = match first.take() {
+                Some(held) => held,
+                None => self.place.held(&item.path)?,
+            };
+            // What was sent and did not arrive has not moved.
+            if let Held::Begun(bytes) | Held::Named(bytes) = held {
+                reached.fetch_max(bytes, Ordering::Relaxed);
+            }
+            self.carry(item, held, &told)
+        };
+        let moved = || reached.load(Ordering::Relaxed) + told.read.load(Ordering::Relaxed);
+        let carried = patiently(self.observer, &mut carry, &moved);
         let state = match &carried {
             Ok(carried) if !carried.findings.is_empty() => ItemState::Failed,
             Ok(Carried { written: 0, .. }) => ItemState::Present,
@@ -81,13 +113,13 @@ impl Carry<'_> {
         carried
     }
 
-    fn carry(&self, item: &Item, held: Held) -> Result<Carried, Error> {
+    fn carry(&self, item: &Item, held: Held, told: &Told) -> Result<Carried, Error> {
         let mut carried = Carried::default();
         let all: Vec<usize> = (0..item.pieces.len()).collect();
         let mut wrong = Wrong::new();
         let named = held == Held::Named(item.bytes);
         if named {
-            wrong = self.read_back(item, held, (&all, &mut carried))?;
+            wrong = self.read_back(item, held, (&all, &mut carried, Some(told)))?;
             if wrong.is_empty() {
                 return Ok(carried);
             }
@@ -97,22 +129,21 @@ impl Carry<'_> {
         let begun = Held::Begun(item.bytes);
         let missing: Vec<usize> =
             all.iter().copied().filter(|n| item.pieces[*n].to > start || (item.bytes == 0)).collect();
-        let mut bad = self.write(item, part.as_mut(), (&missing, start, true), &mut carried)?;
+        let mut bad = self.write(item, part.as_mut(), (&missing, start, Some(told)), &mut carried)?;
         part.settle(item.bytes)?;
         if !named {
             let look: Vec<usize> = all.iter().copied().filter(|n| !bad.contains_key(n)).collect();
-            wrong = self.read_back(item, begun, (&look, &mut carried))?;
+            wrong = self.read_back(item, begun, (&look, &mut carried, Some(told)))?;
         }
         // Of what was there before, what is wrong gets a second chance.
         let again: Vec<usize> = wrong.keys().copied().filter(|n| item.pieces[*n].from < start).collect();
         if !again.is_empty() {
-            bad.extend(self.write(item, part.as_mut(), (&again, 0, false), &mut carried)?);
+            bad.extend(self.write(item, part.as_mut(), (&again, 0, None), &mut carried)?);
             part.settle(item.bytes)?;
             wrong.retain(|n, _| !again.contains(n));
             let look: Vec<usize> = again.into_iter().filter(|n| !bad.contains_key(n)).collect();
             let mut unseen = Carried::default();
-            let silent = Carry { observer: &crate::progress::Silent, ..*self };
-            wrong.extend(silent.read_back(item, begun, (&look, &mut unseen))?);
+            wrong.extend(self.read_back(item, begun, (&look, &mut unseen, None))?);
             carried.way = carried.way.max(unseen.way);
         }
         drop(part);
@@ -148,11 +179,14 @@ impl Carry<'_> {
         &self,
         item: &Item,
         part: &mut dyn Writing,
-        (numbers, start, told): (&[usize], u64, bool),
+        (numbers, start, told): (&[usize], u64, Option<&Told>),
         carried: &mut Carried,
     ) -> Result<Bad, Error> {
         if numbers.is_empty() {
             return Ok(Bad::new());
+        }
+        if let Some(told) = told {
+            told.written.fetch_max(start, Ordering::Relaxed);
         }
         std::thread::scope(|scope| {
             let (send, pieces) = sync_channel::<(u64, Bytes)>(WAITING);
@@ -162,8 +196,9 @@ impl Carry<'_> {
                 // The reader ends when nobody takes what it reads.
                 part.write(at, bytes)?;
                 carried.written += length;
-                if told {
-                    self.observer.event(Event::Advance { bytes: length });
+                if let Some(told) = told {
+                    let bytes = Told::more(&told.written, at + length);
+                    self.observer.event(Event::Advance { bytes });
                 }
             }
             // A reader that ended early has left a hole, which is found when it is read back.
@@ -223,9 +258,21 @@ impl Carry<'_> {
         &self,
         item: &Item,
         held: Held,
-        (numbers, carried): (&[usize], &mut Carried),
+        (numbers, carried, told): (&[usize], &mut Carried, Option<&Told>),
     ) -> Result<Wrong, Error> {
         let reader = self.place.reader(&item.path, held)?;
+        let length: u64 =
+            numbers.iter().map(|number| item.pieces[*number].to - item.pieces[*number].from).sum();
+        if item.bytes > SMALL && reader.digest()? == Some(item.sha256) {
+            if item.bytes > 0 {
+                carried.way = carried.way.max(Some(reader.way()));
+            }
+            if let Some(told) = told {
+                self.observer.event(Event::Advance { bytes: Told::more(&told.read, length) });
+            }
+            return Ok(Wrong::new());
+        }
+        let seen = AtomicU64::new(0);
         let wrong = Mutex::new(Wrong::new());
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
@@ -236,7 +283,10 @@ impl Carry<'_> {
             let mut hasher = Hasher::new();
             let outcome = reader.read(from, to, &mut |piece| {
                 hasher.update(piece);
-                self.observer.event(Event::Advance { bytes: piece.len() as u64 });
+                let now = seen.fetch_add(piece.len() as u64, Ordering::Relaxed) + piece.len() as u64;
+                if let Some(told) = told {
+                    self.observer.event(Event::Advance { bytes: Told::more(&told.read, now) });
+                }
             });
             let why = match outcome {
                 Ok(()) if hasher.length() < to - from => {

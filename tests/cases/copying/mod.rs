@@ -15,6 +15,7 @@ mod faults;
 mod folder;
 mod kills;
 mod refusals;
+mod remote;
 mod sticks;
 
 pub(crate) const VOLUME_1: &str = "volumes/demo-1.2.0.0001.tar.age";

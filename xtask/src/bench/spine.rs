@@ -8,7 +8,7 @@ use xtask::registry::{Config, Server, Storage};
 
 use super::measure::{Run, run};
 use super::row::{Beside, Row};
-use super::{LAYERS, bare, machine, medium, peers, serve};
+use super::{LAYERS, bare, copy, machine, medium, peers, serve};
 use crate::say;
 
 /// All lines of one case.
@@ -164,6 +164,7 @@ pub(super) fn large(program: &Path, folder: &Path, layer: u64) -> Result<Case, S
         bare: &|| bare::load(&volumes, cores),
     })?;
     rows.push(loaded);
+    rows.push(copy::row(&stage, bytes)?);
     rows.extend(serve::rows(&stage, bytes)?);
     rows.extend(peers::rows(&stage, &images, bytes)?);
     Ok(Case { rows })
