@@ -144,6 +144,14 @@ pub const TOOL_WORDS: usize = 16 << 10;
 pub const TOOL_SILENCE_SECONDS: u64 = 300;
 /// Seconds a cluster may take for one answer: the API server's own limit is 60.
 pub const CLUSTER_ANSWER_SECONDS: u64 = 60;
+/// Seconds that Helm may say nothing while it changes a cluster: it waits for hooks; whoever watches ends it when nothing moves.
+pub const HELM_HOOK_SECONDS: u64 = 7 * 86_400;
+/// Revisions of an installed release that are remembered, ours and Helm's.
+pub const REVISIONS: usize = 10;
+/// [`REVISIONS`] as Helm takes it; twice as many, for a roll-back makes a revision too.
+pub const REVISIONS_TEXT: &str = "20";
+/// Seconds in which a program that was asked to end must have ended.
+pub const ENDING_SECONDS: u64 = 60;
 /// Bodies that a server reads at the same time, each with a thread and less than a MiB; more pulls wait their turn.
 pub const SERVE_READERS: usize = 96;
 /// Connections to a server at the same time; more wait in the system's queue. Clusters of a thousand nodes open a few each.

@@ -21,6 +21,7 @@ mod cases {
     mod grants;
     mod hostile;
     mod index;
+    mod installing;
     mod installing_locked;
     mod kills;
     mod licenses;

@@ -10,6 +10,7 @@ pub mod ignore;
 mod metadata;
 pub mod oci;
 pub mod pack;
+pub mod rendered;
 pub mod repository;
 
 pub use archive::{ArchiveError, Chart, Subchart};

@@ -1,6 +1,7 @@
 //! How a cluster is reached: the options that all commands with a cluster share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -22,5 +23,21 @@ impl ClusterArgs {
     /// Which cluster.
     pub(super) fn cluster(&self) -> Cluster {
         Cluster { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+}
+
+/// How long pods are waited for.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Cluster options")]
+pub(super) struct WaitArgs {
+    /// Give up when no pod has moved for this long. There is no limit on the whole.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    wait: u64,
+}
+
+impl WaitArgs {
+    /// As a time.
+    pub(super) fn stall(self) -> Duration {
+        Duration::from_secs(self.wait)
     }
 }

@@ -14,6 +14,7 @@ mod chart;
 mod copy;
 mod export;
 mod file;
+mod install;
 mod keys;
 mod license;
 mod load;
@@ -37,6 +38,8 @@ pub(super) struct Failure {
     state: Option<String>,
     hint: Option<String>,
 }
+
+pub(super) use install::{acted, answers, unfit_answers};
 
 /// What to do about a fault of a registry that one thing of many met.
 pub(super) fn advice_on_registry(error: &crate::registry::Error) -> Option<String> {
@@ -100,6 +103,12 @@ impl Failure {
         if matches!(self.exit, Exit::World | Exit::Interrupted) && self.state.is_none() && !state.is_empty() {
             self.state = Some(state.to_owned());
         }
+        self
+    }
+
+    /// Says in which state things are, whatever the exit code.
+    pub(super) fn stating(mut self, state: impl Into<String>) -> Self {
+        self.state = Some(state.into());
         self
     }
 

@@ -4,7 +4,7 @@
 //! without a word, should the first one's words not come out. A server is asked to end by itself: the first signal is how it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,8 +17,38 @@ use crate::limits;
 use crate::registry::server::Stop;
 use crate::sys::fs;
 
+/// How a verb is asked to end by itself.
+#[derive(Debug, Clone)]
+pub(super) enum Ending {
+    /// A server: ending is what it waits for.
+    Server(Stop),
+    /// Work on a cluster, once it has begun.
+    Work(Work),
+}
+
+/// Work that must not just be dropped: a program of others is in the middle of something, and says where it left it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work(Arc<(AtomicBool, AtomicBool)>);
+
+impl Work {
+    /// From now on it is asked to end, and not just ended.
+    pub(super) fn begin(&self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// Becomes true when it is to end.
+    pub(super) fn stop(&self) -> &AtomicBool {
+        &self.0.1
+    }
+}
+
 /// Watches for signals; when one comes, `stop` is asked, or else `state` is told and the program ends.
-pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Stop>) {
+pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Ending>) {
     let armed = Arc::new(AtomicBool::new(false));
     let code = i32::from(Exit::Interrupted.number());
     // Under `nohup` the program was started to outlive its terminal; a handler would undo that.
@@ -32,10 +62,18 @@ pub(super) fn watch(ui: &Arc<Ui>, state: String, stop: Option<Stop>) {
     let ui = Arc::clone(ui);
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            if let Some(stop) = stop {
-                ui.say("stopping: requests under way may end; a second signal cuts them");
-                stop.ask();
-                return;
+            match stop {
+                Some(Ending::Server(stop)) => {
+                    ui.say("stopping: requests under way may end; a second signal cuts them");
+                    stop.ask();
+                    return;
+                }
+                Some(Ending::Work(work)) if work.has_begun() => {
+                    ui.warn("stopping: what is under way is ended in order, and then said; a second signal ends at once");
+                    work.stop().store(true, Ordering::Relaxed);
+                    return;
+                }
+                _ => {}
             }
             secrets::restore_terminal();
             ui.fail(&Failure::interrupted(state));

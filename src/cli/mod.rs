@@ -20,6 +20,7 @@ mod failure;
 mod global;
 mod grant;
 mod inspect;
+mod install;
 mod interrupt;
 mod keygen;
 mod license;
@@ -41,9 +42,8 @@ mod verify;
 
 use exit::Exit;
 use failure::Failure;
+use interrupt::Ending;
 use ui::Ui;
-
-use crate::registry::server::Stop;
 
 /// Releases for places without internet, as one signed, sealed folder.
 ///
@@ -79,6 +79,7 @@ enum Command {
     Relocate(relocate::Relocate),
     Preflight(preflight::Preflight),
     License(license::License),
+    Install(Box<install::Install>),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -96,7 +97,7 @@ trait Verb {
     }
 
     /// How it is asked to end by itself, when ending is what it waits for.
-    fn stop(&self) -> Option<Stop> {
+    fn stop(&self) -> Option<Ending> {
         None
     }
 }
@@ -121,6 +122,7 @@ impl Command {
             Self::Relocate(verb) => verb,
             Self::Preflight(verb) => verb,
             Self::License(verb) => verb,
+            Self::Install(verb) => verb.as_ref(),
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,

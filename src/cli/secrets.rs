@@ -105,11 +105,17 @@ fn nobody() -> Failure {
 static TERMINAL: Mutex<Option<Termios>> = Mutex::new(None);
 
 fn prompted(password: Password<'_>) -> Option<SecretString> {
+    let secret = guarded(|| password.interact()).ok().filter(|secret| !secret.is_empty());
+    secret.map(SecretString::from)
+}
+
+/// Puts a question such that the terminal is as it was when the program is ended in the middle of it.
+pub(super) fn guarded<T>(question: impl FnOnce() -> T) -> T {
     let keep = |termios| *TERMINAL.lock().unwrap_or_else(PoisonError::into_inner) = termios;
     keep(termios::tcgetattr(io::stdin()).ok());
-    let secret = password.interact().ok().filter(|secret| !secret.is_empty());
+    let answer = question();
     keep(None);
-    secret.map(SecretString::from)
+    answer
 }
 
 /// Gives the terminal its echo back when the program ends in the middle of a question.
@@ -117,6 +123,7 @@ pub(super) fn restore_terminal() {
     let kept = TERMINAL.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(kept) = kept {
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &kept);
-        super::ui::tell_stderr("\n");
+        // A list to choose from hides the cursor.
+        super::ui::tell_stderr("\u{1b}[?25h\n");
     }
 }

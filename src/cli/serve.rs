@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
+use super::interrupt::Ending;
 use super::ui::{Page, Voice};
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
@@ -116,8 +117,8 @@ impl Verb for Serve {
         "Nothing is served any more; the bundle was only read.".to_owned()
     }
 
-    fn stop(&self) -> Option<Stop> {
-        (!self.print_hosts_toml).then(|| self.stop.clone())
+    fn stop(&self) -> Option<Ending> {
+        (!self.print_hosts_toml).then(|| Ending::Server(self.stop.clone()))
     }
 }
 

@@ -120,6 +120,18 @@ impl Ui {
         }
     }
 
+    /// Lines of talk that are laid out already, on stderr.
+    pub(super) fn aside(&self, text: &str) {
+        if self.voice > Voice::Quiet && self.progress != Progress::Json {
+            self.err(text);
+        }
+    }
+
+    /// The colours of stderr.
+    pub(super) fn paint(&self) -> Paint {
+        self.err
+    }
+
     /// Something a person should look at, on stderr.
     pub(super) fn warn(&self, line: &str) {
         self.talk("warning", &self.err.yellow("warning: "), line);

@@ -3,10 +3,12 @@
 pub mod build;
 pub mod copy;
 pub mod diff;
+pub mod cluster;
 pub mod export;
 pub mod finding;
 pub mod grant;
 pub mod inspect;
+pub mod install;
 pub mod keygen;
 pub mod keys;
 pub mod license;

@@ -3,7 +3,9 @@
 pub mod catalog;
 pub mod copy;
 pub mod diff;
+pub mod changes;
 pub mod export;
+pub mod installed;
 pub mod load;
 pub mod mapping;
 pub mod payload;
@@ -12,3 +14,5 @@ pub mod preflight;
 pub mod prelude;
 pub mod repair;
 pub mod upgrade;
+pub mod rights;
+pub mod waiting;

@@ -6,7 +6,11 @@ use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError as Fault, DockerCredential};
+
+use zeroize::Zeroizing;
 
 use super::Error;
 use super::answer::clean;
@@ -55,6 +59,23 @@ impl Credentials {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(registry.to_owned(), found.clone());
         Ok(found)
     }
+}
+
+/// What a Docker configuration says of `registry` alone, as one that a cluster pulls with; `None` when none is configured.
+///
+/// # Errors
+/// [`Error::Credentials`] for those that are configured and cannot be had.
+pub fn docker_config(registry: &str) -> Result<Option<Zeroizing<String>>, Error> {
+    let found = Credentials::new(&super::Options::default().credential_files).find(registry)?;
+    let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
+    let entry = match found {
+        None => return Ok(None),
+        Some(Credential::Password { user, secret }) => {
+            serde_json::json!({"auth": STANDARD.encode(format!("{user}:{secret}"))})
+        }
+        Some(Credential::Identity(token)) => serde_json::json!({"identitytoken": token}),
+    };
+    Ok(Some(Zeroizing::new(serde_json::json!({"auths": {key: entry}}).to_string())))
 }
 
 fn read(path: &Path, registry: &str) -> Result<Option<Credential>, Error> {

@@ -32,6 +32,7 @@ mod token;
 mod web;
 mod wire;
 
+pub use credentials::docker_config;
 pub use error::Error;
 pub use manifest::{ManifestHead, PutManifest, RawManifest};
 pub use options::{Options, Proxies};

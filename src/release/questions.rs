@@ -4,6 +4,7 @@
 //! template can print it.
 
 pub mod answers;
+pub mod flow;
 mod kind;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub struct Question {
     pub secret: Option<SecretPlace>,
     /// Characters of the secret that is made when none is given.
     pub generate: Option<u32>,
+    /// Whether a secret that was made is shown once: one that a person needs.
+    pub reveal: bool,
     /// Where the question stands in its file.
     pub place: Place,
 }
@@ -234,6 +237,8 @@ struct RawQuestion {
     secret: Option<SecretPlace>,
     #[serde(default)]
     generate: Option<u32>,
+    #[serde(default)]
+    reveal: bool,
 }
 
 impl Questions {
@@ -298,6 +303,7 @@ impl RawQuestion {
             ("max", self.max.is_some(), is(kind::Type::Int), false),
             ("secret", self.secret.is_some(), is(kind::Type::Secret), is(kind::Type::Secret)),
             ("generate", self.generate.is_some(), is(kind::Type::Secret), false),
+            ("reveal", self.reveal, self.generate.is_some(), false),
             ("default", self.default.is_some(), !is(kind::Type::Secret), false),
         ];
         for (key, there, allowed, needed) in given {
@@ -341,6 +347,7 @@ impl RawQuestion {
             show_if,
             secret: self.secret,
             generate: self.generate,
+            reveal: self.reveal,
             place,
         })
     }

@@ -13,6 +13,8 @@ pub enum Style {
     Text,
     /// YAML: what is printed comes out as one JSON value, which YAML reads as just that.
     Yaml,
+    /// HTML: what is printed is text, whatever is in it.
+    Html,
 }
 
 /// What is wrong with a template, or with what it was given.
@@ -45,6 +47,9 @@ impl Template {
     pub fn parse(text: &str, file: &str, style: Style) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        if style == Style::Html {
+            environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
+        }
         if style == Style::Yaml {
             environment.set_formatter(|out, _, value| {
                 if value.is_undefined() {

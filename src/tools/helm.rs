@@ -11,6 +11,8 @@ use semver::Version;
 
 use super::process::{Ended, ProcessError, Run};
 use super::words;
+
+pub mod release;
 use crate::limits;
 use crate::sys::{environment, fs};
 
@@ -53,12 +55,14 @@ pub enum Error {
         named: Option<PathBuf>,
     },
     /// It is too old.
-    #[error("{program} is Helm {version}; {OLDEST} and later are driven", program = program.display())]
+    #[error("{program} is Helm {version}; {oldest} and later are driven", program = program.display())]
     TooOld {
         /// Which.
         program: PathBuf,
         /// Its version.
         version: Version,
+        /// The oldest that would do.
+        oldest: Version,
     },
     /// It does not answer like Helm.
     #[error("{program} does not answer like Helm: {said}", program = program.display())]
@@ -77,6 +81,22 @@ pub enum Error {
     /// There is no place for its files.
     #[error("no temporary folder can be made: {0}")]
     Folder(std::io::Error),
+    /// It could not do something to a release in a cluster.
+    #[error("helm {what}: {said}")]
+    Failed {
+        /// What: `upgrade incidentfox`.
+        what: String,
+        /// Its own message.
+        said: String,
+        /// Whether the cluster did not answer, or forbade it.
+        why: release::Why,
+    },
+    /// It was asked to end, and did.
+    #[error("helm {what} was stopped")]
+    Stopped {
+        /// What.
+        what: String,
+    },
     /// It refuses the chart or its values.
     #[error("chart {chart}{}: {said}", with(values))]
     Refused {
@@ -107,8 +127,16 @@ impl Helm {
     /// # Errors
     /// [`Error::Missing`], [`Error::TooOld`], [`Error::NotHelm`].
     pub fn find(named: Option<&Path>) -> Result<Self, Error> {
+        Self::find_or(named, None)
+    }
+
+    /// As [`Helm::find`], and else `carried`, which the bundle brought.
+    ///
+    /// # Errors
+    /// As [`Helm::find`].
+    pub fn find_or(named: Option<&Path>, carried: Option<&Path>) -> Result<Self, Error> {
         let named = named.map(Path::to_owned).or_else(|| environment::path("BUNDLE_HELM"));
-        let program = super::located("helm", named.as_deref(), None);
+        let program = super::located("helm", named.as_deref(), carried);
         let program = program.ok_or(Error::Missing { named })?;
         let room = Room::new()?;
         let ended = room.run(&program, &["version", "--template", "{{.Version}}"].map(OsString::from))?;
@@ -119,7 +147,7 @@ impl Helm {
         };
         // A release candidate of the oldest counts as older, as semantic versioning orders them.
         if version < OLDEST {
-            return Err(Error::TooOld { program, version });
+            return Err(Error::TooOld { program, version, oldest: OLDEST });
         }
         Ok(Self { program, version })
     }

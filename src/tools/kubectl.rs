@@ -192,6 +192,11 @@ fn sort(said: &str) -> Sort {
     REASONS.iter().find(|(words, _)| said.contains(words)).map_or(Sort::Other, |(_, sort)| *sort)
 }
 
+/// Whether a program that uses Kubernetes' own client says that no cluster answers.
+pub(super) fn is_no_cluster(said: &str) -> bool {
+    sort(said) == Sort::NoCluster
+}
+
 impl Error {
     fn of(what: &str, said: String) -> Self {
         let what = what.to_owned();
@@ -397,7 +402,10 @@ impl Kubectl {
         // What it remembers of a cluster's kinds may be ten minutes old; ours is as old as this run.
         all.push(format!("--cache-dir={}", self.room.path().display()).into());
         // A server that takes a request and never answers must not hold a change window; watches are not used.
-        all.push(format!("--request-timeout={}s", limits::CLUSTER_ANSWER_SECONDS).into());
+        // A raw request would carry it as a part of its address, and a service behind a proxy would be asked for another one.
+        if !arguments.iter().any(|argument| argument.as_ref() == "--raw") {
+            all.push(format!("--request-timeout={}s", limits::CLUSTER_ANSWER_SECONDS).into());
+        }
         all.extend(arguments.iter().map(|argument| OsString::from(argument.as_ref())));
         let here = Path::new(".");
         let run = Run {

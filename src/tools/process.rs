@@ -117,7 +117,7 @@ impl Run<'_> {
             let _ = also.send(Heard::Words(words.map(|words| tail(words, &also)).unwrap_or_default()));
         });
         let (mut stdout, mut stderr) = (None, None);
-        let (mut last, mut asked) = (Instant::now(), false);
+        let (mut last, mut asked) = (Instant::now(), None::<Instant>);
         while stdout.is_none() || stderr.is_none() {
             let wait = if self.stop.is_some() { LOOK.min(self.patience) } else { self.patience };
             let news = heard.recv_timeout(wait);
@@ -133,9 +133,14 @@ impl Run<'_> {
                     return Err(ProcessError::TooMuch { program, limit: limits::RENDERED_BYTES });
                 }
                 Err(RecvTimeoutError::Timeout) if last.elapsed() < self.patience => {
-                    if !asked && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-                        asked = true;
-                        signal(&child, rustix::process::Signal::TERM);
+                    let ending = Duration::from_secs(limits::ENDING_SECONDS);
+                    match asked {
+                        Some(since) if since.elapsed() > ending => end(&mut child),
+                        None if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) => {
+                            asked = Some(Instant::now());
+                            signal(&child, rustix::process::Signal::TERM);
+                        }
+                        Some(_) | None => {}
                     }
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

@@ -10,12 +10,12 @@ pub(in crate::cli) struct Page {
 
 impl Page {
     /// An empty page.
-    pub(super) fn new(paint: Paint) -> Self {
+    pub(in crate::cli) fn new(paint: Paint) -> Self {
         Self { paint, text: String::new() }
     }
 
     /// What was drawn.
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::cli) fn text(&self) -> &str {
         &self.text
     }
 

@@ -32,6 +32,17 @@ impl Given {
         self.0.contains_key(variable)
     }
 
+    /// Takes one answer back.
+    pub fn remove(&mut self, variable: &str) {
+        self.0.remove(variable);
+    }
+
+    /// What was said to one question.
+    #[must_use]
+    pub fn get(&self, variable: &str) -> Option<&Scalar> {
+        self.0.get(variable).map(|(scalar, _)| scalar)
+    }
+
     /// Adds one answer, given by hand.
     pub fn insert(&mut self, variable: &str, scalar: Scalar) {
         self.0.insert(variable.to_owned(), (scalar, None));
@@ -90,6 +101,13 @@ impl Questions {
     /// # Errors
     /// Everything that is wrong: answers to no question, of the wrong type, to questions that are not put, and missing ones.
     pub fn settle(&self, given: &Given, file: &str) -> Result<Answers, Vec<Problem>> {
+        let (answers, problems) = self.so_far(given, file);
+        if problems.is_empty() { Ok(answers) } else { Err(problems) }
+    }
+
+    /// What holds of `given` as far as it goes, and everything that is wrong or missing.
+    #[must_use]
+    pub fn so_far(&self, given: &Given, file: &str) -> (Answers, Vec<Problem>) {
         let mut answers = Answers::default();
         let mut problems = Vec::new();
         let mut problem = |variable: &str, place: Option<Place>, fault| {
@@ -136,7 +154,7 @@ impl Questions {
                 },
             }
         }
-        if problems.is_empty() { Ok(answers) } else { Err(problems) }
+        (answers, problems)
     }
 
     /// The least that can be answered: only what must be, with some answer that fits; and `way`, with all that leads to its being asked.

@@ -1,0 +1,227 @@
+//! What a chart rendered: its objects, one by one, and a chart that renders to exactly them again.
+//!
+//! Helm 3 shows hooks to no post-renderer, and Helm 4 takes only plugins as post-renderers. So what is installed is neither the vendor's
+//! chart nor a post-rendered one, but [`freeze`]: the manifests as they were rendered, checked and relocated, in a chart of the same name and
+//! version whose templates have nothing left to decide. Both Helms then handle hooks, custom resource definitions and roll-backs as ever.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::metadata::Metadata;
+use super::pack::pack;
+use crate::path::{EntryPath, PathError};
+use crate::release::yaml::tree::{self, Node, TreeError};
+
+/// One object of a stream of manifests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// `apps/v1`; empty where it says none.
+    pub api: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace, where it says one.
+    pub namespace: Option<String>,
+    /// When Helm runs it, if it is a hook: `pre-install,pre-upgrade`.
+    pub hook: Option<String>,
+    /// The template it comes from, where the text says so.
+    pub source: Option<String>,
+    /// Its text.
+    pub text: &'a str,
+}
+
+impl Object<'_> {
+    /// Whether it is a definition that Helm creates before all else and never changes: one of a chart's folder `crds/`.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.kind == "CustomResourceDefinition"
+            && self.hook.is_none()
+            && self.source.as_deref().is_some_and(|source| source.contains("/crds/"))
+    }
+
+    /// `deployment.apps`, as kubectl takes it.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        let kind = self.kind.to_lowercase();
+        match self.api.rsplit_once('/') {
+            Some((group, _)) => format!("{kind}.{group}"),
+            None => kind,
+        }
+    }
+}
+
+/// The objects of `text`, in its order; documents without a kind and a name are none.
+///
+/// # Errors
+/// Where it is not YAML.
+pub fn objects(text: &str) -> Result<Vec<Object<'_>>, TreeError> {
+    let documents = tree::documents(text)?;
+    let ends = documents.iter().skip(1).map(|next| next.start).chain([text.len()]);
+    let mut all = Vec::new();
+    for (document, end) in documents.iter().zip(ends) {
+        let Some(root) = &document.root else { continue };
+        let text = text.get(document.start..end).unwrap_or_default();
+        let text = text.strip_suffix("---").unwrap_or(text).trim_matches('\n');
+        let at = |keys: &[&str]| {
+            let node = keys.iter().try_fold(root, |node: &Node<'_>, key| node.get(key))?;
+            node.text().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+        };
+        let (Some(kind), Some(name)) = (at(&["kind"]), at(&["metadata", "name"])) else { continue };
+        all.push(Object {
+            api: at(&["apiVersion"]).unwrap_or_default(),
+            kind,
+            name,
+            namespace: at(&["metadata", "namespace"]),
+            hook: at(&["metadata", "annotations", "helm.sh/hook"]),
+            source: text
+                .lines()
+                .find_map(|line| line.strip_prefix("# Source: "))
+                .map(|s| s.trim().to_owned()),
+            text,
+        });
+    }
+    Ok(all)
+}
+
+/// The addresses under which the ingresses of `text` are reached: `https://` where they have a certificate for the host.
+#[must_use]
+pub fn addresses(text: &str) -> Vec<String> {
+    let Ok(documents) = tree::documents(text) else { return Vec::new() };
+    fn list<'n, 'a>(node: Option<&'n Node<'a>>) -> &'n [Node<'a>] {
+        match node {
+            Some(Node::List(items)) => items,
+            _ => &[],
+        }
+    }
+    let mut all = Vec::new();
+    for root in documents.iter().filter_map(|document| document.root.as_ref()) {
+        if root.get("kind").and_then(Node::text) != Some("Ingress") {
+            continue;
+        }
+        let Some(spec) = root.get("spec") else { continue };
+        let secured: Vec<String> = list(spec.get("tls"))
+            .iter()
+            .flat_map(|tls| list(tls.get("hosts")))
+            .filter_map(|host| host.text().map(ToOwned::to_owned))
+            .collect();
+        for host in
+            list(spec.get("rules")).iter().filter_map(|rule| rule.get("host")?.text().map(ToOwned::to_owned))
+        {
+            let scheme = if secured.contains(&host) { "https" } else { "http" };
+            let address = format!("{scheme}://{host}");
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+    }
+    all
+}
+
+/// A chart of `metadata`'s name and version that renders to the objects of `text`: the archive.
+///
+/// # Errors
+/// Where `text` is not YAML, or a chart's name is none of a file.
+pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Chart<'a> {
+        api_version: &'a str,
+        name: &'a str,
+        version: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        app_version: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        description: &'a str,
+        r#type: &'a str,
+    }
+    let name = metadata.name.as_str();
+    let chart = Chart {
+        api_version: "v2",
+        name,
+        version: metadata.version.as_str(),
+        app_version: metadata.app_version.as_str(),
+        description: metadata.description.as_str(),
+        r#type: "application",
+    };
+    // JSON is YAML; a struct of texts can always be written.
+    let chart = serde_json::to_vec_pretty(&chart).unwrap_or_default();
+    let mut files: BTreeMap<EntryPath, Vec<u8>> = BTreeMap::new();
+    files.insert("Chart.yaml".parse()?, chart);
+    for (number, object) in objects(text)?.iter().enumerate() {
+        let kind: String = object.kind.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        if object.is_first() {
+            let path = format!("crds/{number:04}-{kind}.yaml").parse()?;
+            files.insert(path, format!("{}\n", object.text).into_bytes());
+        } else {
+            let path = format!("templates/{number:04}-{kind}.yaml").parse()?;
+            files.insert(path, format!("{}\n", literal(object.text)).into_bytes());
+        }
+    }
+    let files: Vec<(EntryPath, Vec<u8>)> = files.into_iter().collect();
+    Ok(pack(name, &files)?)
+}
+
+/// A template that renders to `text`: only what opens an action has a meaning there.
+fn literal(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
+/// Why a chart cannot be made of manifests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FreezeError {
+    /// They are not YAML.
+    #[error(transparent)]
+    Yaml(#[from] TreeError),
+    /// The chart's name is none of a folder.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::chart::archive;
+
+    const RENDERED: &str = "---\n# Source: x/crds/a.yaml\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: as.x\n---\n# Source: x/templates/job.yaml\napiVersion: batch/v1\nkind: Job\nmetadata:\n  name: before\n  namespace: other\n  annotations:\n    \"helm.sh/hook\": pre-install\n---\n# Source: x/templates/nothing.yaml\n---\n# Source: x/templates/c.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\ndata:\n  text: |\n    {{ kept }} {{{`as it is`}}}\n    --- not a document\n";
+
+    #[test]
+    fn objects_are_found_with_what_helm_makes_of_them() {
+        let all = objects(RENDERED).unwrap();
+        let seen: Vec<(&str, &str, Option<&str>, bool)> =
+            all.iter().map(|o| (o.kind.as_str(), o.name.as_str(), o.hook.as_deref(), o.is_first())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("CustomResourceDefinition", "as.x", None, true),
+                ("Job", "before", Some("pre-install"), false),
+                ("ConfigMap", "c", None, false),
+            ]
+        );
+        assert_eq!(all[1].resource(), "job.batch");
+        assert_eq!((all[2].resource().as_str(), all[1].namespace.as_deref()), ("configmap", Some("other")));
+        assert!(all[2].text.ends_with("--- not a document"), "{}", all[2].text);
+    }
+
+    #[test]
+    fn what_is_frozen_keeps_definitions_apart_and_means_nothing_to_the_template_engine() {
+        let metadata = Metadata::parse(b"apiVersion: v2\nname: x\nversion: 1.0.0\n", "Chart.yaml").unwrap();
+        let packed = freeze(RENDERED, &metadata).unwrap();
+        assert_eq!(packed, freeze(RENDERED, &metadata).unwrap(), "the same each time");
+        let mut files = Vec::new();
+        archive::read_with(&packed, &mut |path, bytes| {
+            files.push((path.to_string(), String::from_utf8(bytes.to_vec()).unwrap()));
+            Ok(())
+        })
+        .unwrap();
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(
+            names.iter().any(|name| name.ends_with("crds/0000-customresourcedefinition.yaml")),
+            "{names:?}"
+        );
+        let map = &files.iter().find(|(name, _)| name.ends_with("0002-configmap.yaml")).unwrap().1;
+        assert!(map.contains("{{ \"{{\" }} kept }} {{ \"{{\" }}{`as it is`}}}"), "{map}");
+    }
+}
