@@ -1,9 +1,9 @@
 //! Verbs: each opens what it needs, decides, carries it out and returns a report. Prints nothing.
 
 pub mod build;
+pub mod cluster;
 pub mod copy;
 pub mod diff;
-pub mod cluster;
 pub mod export;
 pub mod finding;
 pub mod grant;

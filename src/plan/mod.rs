@@ -1,9 +1,9 @@
 //! Decisions: facts in, plain data out. No disk, no network, no clock, no environment.
 
 pub mod catalog;
+pub mod changes;
 pub mod copy;
 pub mod diff;
-pub mod changes;
 pub mod export;
 pub mod installed;
 pub mod load;
@@ -13,6 +13,6 @@ pub mod placing;
 pub mod preflight;
 pub mod prelude;
 pub mod repair;
-pub mod upgrade;
 pub mod rights;
+pub mod upgrade;
 pub mod waiting;
