@@ -158,3 +158,9 @@ pub const SERVE_READERS: usize = 96;
 pub const SERVE_CONNECTIONS: usize = 4096;
 /// log₂ of bcrypt's rounds in a file of passwords: 17 is some ten seconds; `htpasswd -B` writes 5.
 pub const BCRYPT_COST: u32 = 17;
+/// Lines of each container's log that a diagnosis takes: what led to the fault is in the last.
+pub const DIAGNOSE_LOG_LINES: u32 = 1000;
+/// Bytes of each container's log that a diagnosis takes: 1000 lines of 4 KiB.
+pub const DIAGNOSE_LOG_BYTES: u32 = 4 << 20;
+/// Pods whose logs a diagnosis takes: with more, the change window ends before the file does.
+pub const DIAGNOSE_PODS: usize = 500;

@@ -10,6 +10,7 @@ mod cases {
     mod cli;
     mod cluster;
     mod copying;
+    mod diagnose;
     mod discovery;
     mod example_answers;
     mod example_chart;

@@ -12,6 +12,7 @@ use crate::text::without_secrets;
 mod build;
 mod chart;
 mod copy;
+mod diagnose;
 mod export;
 mod file;
 mod install;

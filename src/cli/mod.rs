@@ -13,6 +13,7 @@ mod bundle;
 mod cluster;
 mod completions;
 mod copy;
+mod diagnose;
 mod diff;
 mod exit;
 mod export;
@@ -78,6 +79,7 @@ enum Command {
     Copy(copy::Copy),
     Relocate(relocate::Relocate),
     Preflight(preflight::Preflight),
+    Diagnose(diagnose::Diagnose),
     License(license::License),
     Install(Box<install::Install>),
     Completions(completions::Completions),
@@ -121,6 +123,7 @@ impl Command {
             Self::Copy(verb) => verb,
             Self::Relocate(verb) => verb,
             Self::Preflight(verb) => verb,
+            Self::Diagnose(verb) => verb,
             Self::License(verb) => verb,
             Self::Install(verb) => verb.as_ref(),
             Self::Completions(verb) => verb,

@@ -20,8 +20,9 @@ use crate::sys::{clock, state};
 mod remedy;
 mod words;
 
-pub(super) use remedy::remedy;
-pub(super) use words::words;
+pub(super) use remedy::cluster as cluster_remedy;
+use remedy::remedy;
+use words::words;
 
 /// Check whether this bundle can be loaded and installed here: licence, registry, cluster, nodes, database, clocks.
 ///
@@ -65,7 +66,7 @@ pub(super) struct Preflight {
 
 /// A check with what to do about it.
 #[derive(Serialize)]
-struct Told<'a> {
+pub(super) struct Told<'a> {
     #[serde(flatten)]
     check: &'a Check,
     /// The line that people read.
@@ -121,14 +122,17 @@ impl Verb for Preflight {
     }
 }
 
-fn answer(report: &Report) -> Answer<'_> {
-    let told = |check| Told { check, words: words(&check.seen), remedy: remedy(check) };
-    Answer {
-        ok: report.ok,
-        release: &report.release,
-        signers: &report.signers,
-        checks: report.checks.iter().map(told).collect(),
+impl<'a> Told<'a> {
+    /// Every check of a report.
+    pub(super) fn all(report: &'a Report) -> Vec<Self> {
+        let told = |check| Told { check, words: words(&check.seen), remedy: remedy(check) };
+        report.checks.iter().map(told).collect()
     }
+}
+
+fn answer(report: &Report) -> Answer<'_> {
+    let Report { ok, release, signers, .. } = report;
+    Answer { ok: *ok, release, signers, checks: Told::all(report) }
 }
 
 fn draw(page: &mut Page, report: &Report) {

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cluster;
 pub mod copy;
+pub mod diagnose;
 pub mod diff;
 pub mod export;
 pub mod finding;

@@ -25,6 +25,8 @@ mod cluster;
 mod postgres;
 mod registry;
 
+pub use cluster::told as fault_of;
+
 /// What is asked for.
 pub struct Request<'a> {
     /// The folders the bundle is in.

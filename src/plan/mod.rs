@@ -12,6 +12,7 @@ pub mod payload;
 pub mod placing;
 pub mod preflight;
 pub mod prelude;
+pub mod redact;
 pub mod repair;
 pub mod rights;
 pub mod upgrade;

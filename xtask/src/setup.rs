@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
+const NEEDED: [(&str, &str); 27] = [
 const NEEDED: [(&str, &str); 31] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -19,6 +20,7 @@ const NEEDED: [(&str, &str); 31] = [
     ("sha256sum", "coreutils"),
     ("tar", "tar"),
     ("cmp", "diffutils"),
+    ("zstd", "zstd"),
     ("npm", "npm"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),

@@ -113,7 +113,8 @@ fn registry(place: &str, fault: Fault) -> String {
     }
 }
 
-fn cluster(fault: Fault) -> &'static str {
+/// What to do when the cluster cannot be asked.
+pub(in crate::cli) fn cluster(fault: Fault) -> &'static str {
     match fault {
         Fault::Program => {
             "install kubectl 1.22 or later, or name one: BUNDLE_KUBECTL=/path/to/kubectl; a bundle may bring it in tools/"

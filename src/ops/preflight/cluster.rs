@@ -63,7 +63,9 @@ fn find(bundle: &Authenticated, request: &Request<'_>) -> Result<Kubectl, Error>
     Kubectl::find(carried.map(|tool| tool.path.under(bundle.home())).as_deref(), request.cluster.clone())
 }
 
-fn told(error: &Error) -> (Fault, String) {
+/// The kind of a fault, for advice, and its words.
+#[must_use]
+pub fn told(error: &Error) -> (Fault, String) {
     let fault = match error {
         Error::Missing { .. } | Error::TooOld { .. } | Error::NotKubectl { .. } => Fault::Program,
         Error::NoCluster { .. } => Fault::Unreachable,
