@@ -52,7 +52,7 @@ pub(super) struct Preflight {
     /// The ingress class that will be used.
     #[arg(long, value_name = "NAME")]
     ingress_class: Option<String>,
-    /// A database (`PostgreSQL`) outside the cluster that will be used.
+    /// A database outside the cluster that will be used.
     #[arg(long, value_name = "HOST[:PORT]")]
     postgres: Option<String>,
     /// Whose licence it must be, when that is not whose name its file has.

@@ -88,6 +88,10 @@ fn what_must_not_leave_does_not_and_all_else_stays() {
         ("what is no ASCII stays", "für password=ü-x, grüße", "für password=[secret], grüße"),
     ] {
         assert_eq!(plain(&redactor().text(text)), wanted, "{reason}");
+        // What has no end takes all that follows.
+        if reason.starts_with("half") {
+            continue;
+        }
         assert_eq!(
             plain(&redactor().text(&format!("{text}\n{text}"))),
             format!("{wanted}\n{wanted}"),
