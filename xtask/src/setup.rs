@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 27] = [
-const NEEDED: [(&str, &str); 31] = [
+const NEEDED: [(&str, &str); 32] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
