@@ -31,7 +31,7 @@
 //! 4 verbs     ops                                    opens ports, asks a plan, carries it out, returns a report
 //! 3 ports     registry sources store courier sys tools  touch network, disk, clock, programs; async stays inside
 //! 2 plans     plan                                   facts in, decisions out
-//! 1 formats   release bundle oci chart weights license  codecs over bytes; know no path, clock or network
+//! 1 formats   release bundle oci chart weights license relocate  codecs over bytes; know no path, clock or network
 //! 0 words     digest path limits checked buffers progress text  values that every layer may use; and the crate `signing`
 //! ```
 //!
@@ -41,7 +41,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - **A delivered folder is only read.** `sign` and `grant` add files to the vendor's; nothing writes to the operator's.
+//! - **A delivered folder is only read.** `sign` and `grant` add files to the vendor's; `repair` mends a copy that it is told to
+//!   mend; nothing else writes to the operator's.
 //! - **Signature first.** `ops::open` reads `SHA256SUMS` and its signatures. What reads on takes an [`ops::open::Authenticated`], which
 //!   holds a [`signing::Verified`]; only the verification in `signing` makes one.
 //! - **The payload is laid out before a byte of it is read.** The lock pins every size, so every offset and every volume follows by

@@ -14,6 +14,8 @@ pub const INDEX_VOLUMES: usize = 4096;
 pub const INDEX_ENTRIES: usize = 20_000;
 /// Bytes of payload: 64 TiB, far below where `u64` arithmetic on offsets could wrap.
 pub const PAYLOAD_BYTES: u64 = 64 << 40;
+/// Bytes that a reader of the payload keeps of what signatures of images sign: thirty thousand, as cosign makes them.
+pub const SIGNED_TEXTS_BYTES: u64 = 8 << 20;
 /// Bytes of the payload before its blobs: what tells stock tools the names of things.
 pub const PRELUDE_BYTES: u64 = 32 << 20;
 /// Nesting of any JSON that is read: manifests need 6, the index 5.

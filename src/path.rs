@@ -46,6 +46,60 @@ impl EntryPath {
     }
 }
 
+/// Two paths that cannot be in one folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Clash {
+    /// The same path twice.
+    #[error("\"{path}\" is there twice")]
+    Twice {
+        /// The path.
+        path: EntryPath,
+    },
+    /// Two paths that many filesystems cannot hold side by side.
+    #[error("\"{path}\" and \"{other}\" are one file on filesystems without letter case")]
+    Case {
+        /// One of them.
+        path: EntryPath,
+        /// The other.
+        other: EntryPath,
+    },
+    /// A path that is a file and a folder.
+    #[error("\"{path}\" is a file, and \"{inside}\" lies inside it")]
+    FileAndFolder {
+        /// The file.
+        path: EntryPath,
+        /// What would lie inside.
+        inside: EntryPath,
+    },
+}
+
+/// Refuses two names, of files or of folders on their way, that are one or differ only in case, and files inside files.
+///
+/// # Errors
+/// A pair of them.
+pub fn together<'a>(paths: impl IntoIterator<Item = &'a EntryPath>) -> Result<(), Clash> {
+    // With NUL for `/`, which no name has, sorting brings everything below one folded folder together: neighbours are enough.
+    let mut folded: Vec<(String, &EntryPath)> =
+        paths.into_iter().map(|path| (path.as_str().to_lowercase().replace('/', "\0"), path)).collect();
+    folded.sort_unstable();
+    folded.windows(2).try_for_each(|pair| apart(&pair[0], &pair[1]))
+}
+
+fn apart(a: &(String, &EntryPath), b: &(String, &EntryPath)) -> Result<(), Clash> {
+    if a.1 == b.1 {
+        return Err(Clash::Twice { path: a.1.clone() });
+    }
+    let shared = a.0.split('\0').zip(b.0.split('\0')).take_while(|(a, b)| a == b).count();
+    let spelt_alike = a.1.as_str().split('/').take(shared).eq(b.1.as_str().split('/').take(shared));
+    if !spelt_alike {
+        return Err(Clash::Case { path: b.1.clone(), other: a.1.clone() });
+    }
+    if shared == a.0.split('\0').count() {
+        return Err(Clash::FileAndFolder { path: a.1.clone(), inside: b.1.clone() });
+    }
+    Ok(())
+}
+
 /// Device names that DOS and Windows resolve in every folder.
 const RESERVED: [&str; 22] = [
     "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",

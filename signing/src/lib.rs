@@ -20,6 +20,7 @@ pub mod policy;
 pub mod raw;
 pub mod rotation;
 pub mod sshsig;
+pub mod text;
 pub mod time;
 pub mod verify;
 

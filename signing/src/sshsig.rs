@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha512};
 
 use crate::keys::{PublicKey, SecretKey};
+use crate::text::printable;
 use crate::{limits, raw};
 
 /// The namespace: what `ssh-keygen` takes as `-n`.
@@ -78,13 +79,7 @@ pub fn check(key: &PublicKey, document: &[u8], armored: &[u8]) -> Result<(), Ssh
         return Err(malformed("something follows the signature"));
     }
     if namespace != NAMESPACE.as_bytes() {
-        return Err(SshsigError::Namespace {
-            got: String::from_utf8_lossy(namespace)
-                .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                .take(40)
-                .collect(),
-        });
+        return Err(SshsigError::Namespace { got: printable(&String::from_utf8_lossy(namespace), 40) });
     }
     if hash != HASH.as_bytes() {
         return Err(malformed("its hash is not sha512"));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::printable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Seconds since 1970-01-01T00:00:00Z, in the years 1970 to 9999; printed `2026-01-31T08:00:00Z`.
@@ -39,9 +40,7 @@ impl FromStr for Time {
 
     /// RFC 3339, §5.6, with upper-case `T` and `Z`, without fractions and leap seconds; an offset is folded in.
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let error = || {
-            TimeError(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(40).collect())
-        };
+        let error = || TimeError(printable(text, 40));
         parse(text.as_bytes()).and_then(Self::from_unix).ok_or_else(error)
     }
 }

@@ -1,9 +1,7 @@
 //! The plain files of a delivered folder, files and tools: where they may lie beside what every bundle has.
 
-use crate::bundle::sums::{Sums, SumsError};
-use crate::digest::Digest;
 use crate::oci::Platform;
-use crate::path::{EntryPath, PathError};
+use crate::path::{self, Clash, EntryPath, PathError};
 
 /// The tool that is this program.
 pub const OURSELVES: &str = "bundle";
@@ -16,7 +14,7 @@ pub enum PlainError {
     Reserved(EntryPath),
     /// Two that cannot be in one folder.
     #[error(transparent)]
-    Together(#[from] SumsError),
+    Together(#[from] Clash),
 }
 
 /// Where a tool lies: `tools/<os>-<architecture>/<name>`; this program at the top, where an operator looks for it.
@@ -35,9 +33,9 @@ pub fn check<'a>(paths: impl IntoIterator<Item = &'a EntryPath>) -> Result<(), P
         if is_reserved(path) {
             return Err(PlainError::Reserved(path.clone()));
         }
-        all.push((path.clone(), Digest::of(b"")));
+        all.push(path);
     }
-    Ok(Sums::new(all).map(drop)?)
+    Ok(path::together(all)?)
 }
 
 fn is_reserved(path: &EntryPath) -> bool {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::{Digest, DigestError};
 use crate::limits;
-use crate::path::{EntryPath, PathError};
+use crate::path::{self, Clash, EntryPath, PathError};
 
 /// The whole list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -69,28 +69,9 @@ pub enum SumsError {
         /// The path.
         path: EntryPath,
     },
-    /// Two paths that many filesystems cannot hold side by side.
-    #[error("\"{path}\" and \"{other}\" are one file on filesystems without letter case")]
-    Case {
-        /// One of them.
-        path: EntryPath,
-        /// The other.
-        other: EntryPath,
-    },
-    /// A path that is a file and a folder.
-    #[error("\"{path}\" is listed as a file, and \"{inside}\" lies inside it")]
-    FileAndFolder {
-        /// The file.
-        path: EntryPath,
-        /// What would lie inside.
-        inside: EntryPath,
-    },
-    /// The same path was added twice.
-    #[error("\"{path}\" is added twice")]
-    Twice {
-        /// The path.
-        path: EntryPath,
-    },
+    /// Two paths that cannot be in one folder.
+    #[error(transparent)]
+    Together(#[from] Clash),
 }
 
 impl Sums {
@@ -99,11 +80,11 @@ impl Sums {
         let mut entries = BTreeMap::new();
         for (path, digest) in files {
             if entries.insert(path.clone(), digest).is_some() {
-                return Err(SumsError::Twice { path });
+                return Err(Clash::Twice { path }.into());
             }
         }
         let sums = Self { entries };
-        sums.check_collisions()?;
+        path::together(sums.entries.keys())?;
         Ok(sums)
     }
 
@@ -132,7 +113,7 @@ impl Sums {
             return Err(SumsError::Empty);
         }
         let sums = Self { entries };
-        sums.check_collisions()?;
+        path::together(sums.entries.keys())?;
         Ok(sums)
     }
 
@@ -175,27 +156,6 @@ impl Sums {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-
-    /// Refuses two names, of files or of folders on their way, that differ only in case, and files inside files.
-    fn check_collisions(&self) -> Result<(), SumsError> {
-        // With NUL for `/`, which no name has, sorting brings everything below one folded folder together: neighbours are enough.
-        let mut folded: Vec<(String, &EntryPath)> =
-            self.entries.keys().map(|path| (path.as_str().to_lowercase().replace('/', "\0"), path)).collect();
-        folded.sort_unstable();
-        folded.windows(2).try_for_each(|pair| check_neighbours(&pair[0], &pair[1]))
-    }
-}
-
-fn check_neighbours(a: &(String, &EntryPath), b: &(String, &EntryPath)) -> Result<(), SumsError> {
-    let shared = a.0.split('\0').zip(b.0.split('\0')).take_while(|(a, b)| a == b).count();
-    let spelt_alike = a.1.as_str().split('/').take(shared).eq(b.1.as_str().split('/').take(shared));
-    if !spelt_alike {
-        return Err(SumsError::Case { path: b.1.clone(), other: a.1.clone() });
-    }
-    if shared == a.0.split('\0').count() {
-        return Err(SumsError::FileAndFolder { path: a.1.clone(), inside: b.1.clone() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -245,16 +205,24 @@ mod tests {
             ("absolute", l("/a"), |e| matches!(e, SumsError::Path { .. })),
             ("unsorted", l("b") + &l("a"), |e| matches!(e, SumsError::Order { line: 2, .. })),
             ("twice", l("a") + &l("a"), |e| matches!(e, SumsError::Order { line: 2, .. })),
-            ("case", l("A") + &l("a"), |e| matches!(e, SumsError::Case { .. })),
-            ("case of a folder", l("A/x") + &l("a/y"), |e| matches!(e, SumsError::Case { .. })),
-            ("case outside ASCII", l("Ä") + &l("ä"), |e| matches!(e, SumsError::Case { .. })),
-            ("file and folder", l("a") + &l("a/b"), |e| matches!(e, SumsError::FileAndFolder { .. })),
-            ("file and folder, apart", l("a") + &l("a.txt") + &l("a/b"), |e| {
-                matches!(e, SumsError::FileAndFolder { .. })
+            ("case", l("A") + &l("a"), |e| matches!(e, SumsError::Together(Clash::Case { .. }))),
+            ("case of a folder", l("A/x") + &l("a/y"), |e| {
+                matches!(e, SumsError::Together(Clash::Case { .. }))
             }),
-            ("file and folder in another case", l("A/b") + &l("a"), |e| matches!(e, SumsError::Case { .. })),
+            ("case outside ASCII", l("Ä") + &l("ä"), |e| {
+                matches!(e, SumsError::Together(Clash::Case { .. }))
+            }),
+            ("file and folder", l("a") + &l("a/b"), |e| {
+                matches!(e, SumsError::Together(Clash::FileAndFolder { .. }))
+            }),
+            ("file and folder, apart", l("a") + &l("a.txt") + &l("a/b"), |e| {
+                matches!(e, SumsError::Together(Clash::FileAndFolder { .. }))
+            }),
+            ("file and folder in another case", l("A/b") + &l("a"), |e| {
+                matches!(e, SumsError::Together(Clash::Case { .. }))
+            }),
             ("case of a folder, apart", l("A/z") + &l("Ab/x") + &l("a/a"), |e| {
-                matches!(e, SumsError::Case { .. })
+                matches!(e, SumsError::Together(Clash::Case { .. }))
             }),
         ];
         for (reason, text, expected) in cases {

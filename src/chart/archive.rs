@@ -12,11 +12,9 @@ use tar::EntryType;
 
 use super::dependencies::{self, DependencyFault, DependencyLock};
 use super::metadata::{Metadata, MetadataError};
-use crate::bundle::sums::{Sums, SumsError};
 use crate::checked::small;
-use crate::digest::Digest;
 use crate::limits;
-use crate::path::{EntryPath, PathError};
+use crate::path::{Clash, EntryPath, PathError};
 use crate::text;
 
 /// What an archive says of itself.
@@ -99,7 +97,7 @@ pub enum ArchiveError {
     },
     /// Two names that cannot lie in one folder.
     #[error(transparent)]
-    Together(#[from] SumsError),
+    Together(#[from] Clash),
     /// Something beside the one folder.
     #[error("{entry} is not in the folder {folder}; a chart's archive holds one folder")]
     Outside {
@@ -298,9 +296,9 @@ fn read_archive(
             Role::Other => Kept::Nothing,
         };
         files.push((rest.to_owned(), kept));
-        paths.push((path, Digest::of(b"")));
+        paths.push(path);
     }
-    Sums::new(paths)?;
+    crate::path::together(&paths)?;
     let mut rest = archive.into_inner();
     let mut piece = [0; 4096];
     loop {

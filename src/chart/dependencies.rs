@@ -3,6 +3,8 @@
 //! Helm itself compares the digest only when it fetches dependencies (`helm dependency build`), and installs whatever lies in `charts/`.
 //! What is delivered is compared here, once and for all.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Deserialize;
 
 use super::gojson;
@@ -111,25 +113,27 @@ pub(super) fn faults(
     let shown = |text: &str| text::printable(text, 100);
     let own = || named.to_owned();
     let mut faults = Vec::new();
+    // Looked up, not searched for: whoever wrote the chart chose how many there are.
+    let mut versions = HashMap::<&str, Vec<&str>>::new();
+    for (name, version) in held {
+        versions.entry(name).or_default().push(version);
+    }
     for dependency in &chart.dependencies {
-        if !held.iter().any(|(name, _)| *name == dependency.name.as_str()) {
+        if !versions.contains_key(dependency.name.as_str()) {
             let (name, version) = (shown(&dependency.name), shown(&dependency.version));
             faults.push(DependencyFault::Missing { chart: own(), name, version });
         }
     }
     let Some(lock) = lock else { return faults };
     let locked = lock.dependencies.as_deref().unwrap_or_default();
-    let has = |list: &[Dependency], name: &str| list.iter().any(|other| other.name.as_str() == name);
-    let alone = chart.dependencies.iter().filter(|d| !has(locked, &d.name));
-    let alone = alone.chain(locked.iter().filter(|d| !has(&chart.dependencies, &d.name)));
+    let names = |list: &[Dependency]| list.iter().map(|d| d.name.to_string()).collect::<HashSet<String>>();
+    let (asked, listed) = (names(&chart.dependencies), names(locked));
+    let alone = chart.dependencies.iter().filter(|d| !listed.contains(d.name.as_str()));
+    let alone = alone.chain(locked.iter().filter(|d| !asked.contains(d.name.as_str())));
     faults.extend(alone.map(|d| DependencyFault::Listed { chart: own(), name: shown(&d.name) }));
     for dependency in locked {
         // What only lies in charts/ is locked to the range it was asked by.
-        let found: Vec<&str> = held
-            .iter()
-            .filter(|(name, _)| *name == dependency.name.as_str())
-            .map(|(_, version)| *version)
-            .collect();
+        let found: &[&str] = versions.get(dependency.name.as_str()).map_or(&[], Vec::as_slice);
         let same = |version: &&str| bare(version) == bare(&dependency.version);
         if !dependency.repository.is_empty() && !found.is_empty() && !found.iter().any(same) {
             let (name, locked) = (shown(&dependency.name), shown(&dependency.version));

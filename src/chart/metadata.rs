@@ -3,7 +3,7 @@
 //! Unknown keys are ignored and numbers are taken for text, as Helm does. What Helm refuses is refused, and names and versions that
 //! no registry could store: a chart is delivered as an OCI artifact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
@@ -201,13 +201,12 @@ impl Metadata {
     }
 
     fn check_dependencies(&self) -> Result<(), String> {
-        let mut names = Vec::new();
+        let mut names = HashSet::new();
         for dependency in &self.dependencies {
             let name = dependency.used_as();
-            if name.is_empty() || names.contains(&name) {
+            if name.is_empty() || !names.insert(name) {
                 return Err(name.to_owned());
             }
-            names.push(name);
         }
         Ok(())
     }

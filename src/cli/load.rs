@@ -83,7 +83,8 @@ impl Verb for Load {
             allow_downgrade: self.trusted.allow_downgrade,
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
-        for path in self.mapping.iter().chain(&self.request).filter(|_| !self.dry_run) {
+        let asked = self.request.iter().filter(|_| !self.dry_run);
+        for path in self.mapping.iter().chain(asked) {
             fs::probe(path, fs::PUBLIC)?;
         }
         let report = load::load(&request, &client, observer.as_ref())?;
@@ -182,7 +183,9 @@ fn went(report: &Report) -> String {
         models: Vec<One<'a>>,
     }
     fn list(all: &[Delivery]) -> Vec<One<'_>> {
+        // What is not there cannot be pointed to.
         all.iter()
+            .filter(|item| item.state != State::Failed)
             .map(|item| One {
                 from: &item.from,
                 to: &item.to,

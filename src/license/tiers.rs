@@ -375,7 +375,8 @@ impl Tiers {
             }
         };
         let issuer = &self.issuer.value;
-        let good = !issuer.trim().is_empty() && issuer.len() <= 200 && !issuer.chars().any(char::is_control);
+        let good =
+            !issuer.trim().is_empty() && issuer.len() <= 200 && issuer.chars().all(crate::text::is_printable);
         name(self.issuer.place, "issuer", issuer, good, "a name of at most 200 characters");
         name(
             self.key_prefix.place,

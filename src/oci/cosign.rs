@@ -11,7 +11,7 @@ use crate::oci::{Descriptor, Manifest};
 /// What cosign signs: a JSON text that names an image ("simple signing").
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// Bytes of a text that is signed; real ones have some hundreds.
-const SIGNED_BYTES: u64 = 8 << 10;
+const SIGNED_BYTES: u64 = signing::limits::COSIGN_PAYLOAD_BYTES as u64;
 
 /// Whether a blob is what a signature of an image signs: needed to prove the signature.
 #[must_use]

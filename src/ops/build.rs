@@ -251,6 +251,14 @@ pub enum Error {
         /// The hidden folder.
         folder: PathBuf,
     },
+    /// A build that only lacked its name was finished for others than are asked for now.
+    #[error("the build in {folder} was finished without a grant for {name}", folder = folder.display())]
+    OtherGrants {
+        /// The hidden folder.
+        folder: PathBuf,
+        /// Who has none.
+        name: String,
+    },
     /// Another build works in the same folder.
     #[error("{folder} is in use by another build", folder = folder.display())]
     Busy {
@@ -342,6 +350,11 @@ pub fn build(
     let work = Arc::new(journal::Work::open(request.out, &plan)?);
     if work.complete() {
         report.grants = finish::sign_again(&work, request)?;
+        let has = |grantee: &&Grantee| report.grants.contains(&grantee.name.to_string());
+        if let Some(missing) = request.recipients.iter().find(|grantee| !has(grantee)) {
+            let (folder, name) = (work.folder().to_owned(), missing.name.to_string());
+            return Err(Error::OtherGrants { folder, name });
+        }
     } else {
         plan.check_room(request.out, &work)?;
         let sources = plan.open_sources(request.file, reach)?;
@@ -396,7 +409,7 @@ impl Plan {
         }
         let size = request.volume_size.unwrap_or(lock.volume_size).0;
         let volume_bytes = Geometry::volume_bytes_below(lock.seal, size)
-            .filter(|_| (128 << 10..=limits::VOLUME_SIZE).contains(&size))
+            .filter(|_| (limits::VOLUME_SIZE_MIN..=limits::VOLUME_SIZE).contains(&size))
             .ok_or(Error::VolumeSize(size))?;
         let (base, suffix) = match base::read(request.against, &lock)? {
             Some(given) => (Some(given.base), given.suffix),

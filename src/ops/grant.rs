@@ -94,6 +94,9 @@ pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] fs::Error),
+    /// The folder is no bundle's.
+    #[error(transparent)]
+    Open(Box<super::open::Error>),
     /// The folder has no grant at all.
     #[error("{folder} holds no grant", folder = folder.display())]
     NoGrants {
@@ -164,7 +167,11 @@ pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
     if let Some(other) = there.iter().find(|other| other.0.eq_ignore_ascii_case(&request.name.0)) {
         return Err(Error::Exists { path: request.folder.join(other.file()?.as_str()) });
     }
-    let (identity, from) = open(request.folder, request.with, &|_| true)?;
+    let opened =
+        super::open::open(&[request.folder.to_owned()]).map_err(|error| Error::Open(Box::new(error)))?;
+    let (_, index) = opened.unverified_index().map_err(|error| Error::Open(Box::new(error)))?;
+    let folders = [request.folder.to_owned()];
+    let (identity, from) = fitting(request.folder, request.with, (&folders, &index))?;
     let sealed =
         grant::seal(&identity, request.to).map_err(|source| Error::Grant { path: path.clone(), source })?;
     fs::create(&path, &sealed, fs::PUBLIC)?;
@@ -253,19 +260,32 @@ fn try_open(
 pub(crate) fn release_key(
     folder: &Path,
     with: OpenWith<'_>,
-    (volumes, index): (&[PathBuf], &Index),
+    place: (&[PathBuf], &Index),
 ) -> Result<ReleaseKey, Error> {
+    let (identity, path) = fitting(folder, with, place)?;
+    key_of(&identity).map_err(|source| Error::Key { path, source })
+}
+
+fn key_of(identity: &Identity) -> Result<ReleaseKey, SealError> {
     use age::secrecy::ExposeSecret as _;
-    let key = |identity: &Identity| ReleaseKey::from_text(identity.to_text().expose_secret());
+    ReleaseKey::from_text(identity.to_text().expose_secret())
+}
+
+/// The identity behind [`release_key`], and the grant it was in.
+fn fitting(
+    folder: &Path,
+    with: OpenWith<'_>,
+    (volumes, index): (&[PathBuf], &Index),
+) -> Result<(Identity, PathBuf), Error> {
     let fits =
-        |identity: &Identity| key(identity).is_ok_and(|key| store::volumes::fits(&key, volumes, index));
+        |identity: &Identity| key_of(identity).is_ok_and(|key| store::volumes::fits(&key, volumes, index));
     let (identity, path) = open(folder, with, &fits)?;
-    let found = key(&identity).map_err(|source| Error::Key { path: path.clone(), source })?;
-    if !fits(&identity) && key(&identity).is_ok_and(|key| store::volumes::foreign(key, volumes, index)) {
+    let key = key_of(&identity).map_err(|source| Error::Key { path: path.clone(), source })?;
+    if !fits(&identity) && store::volumes::foreign(key, volumes, index) {
         let release = format!("{} {}", index.release.name, index.release.version);
         return Err(Error::OtherRelease { path, release });
     }
-    Ok(found)
+    Ok((identity, path))
 }
 
 /// The grants in `folder`, sorted. What has no grant's name is none; `bundle verify` finds it.
@@ -277,8 +297,12 @@ fn grant_names(folder: &Path) -> Result<Vec<GrantName>, Error> {
         other => other.map_err(io)?,
     };
     let mut names = Vec::new();
-    for entry in entries.take(limits::GRANTS) {
+    // Other files in the folder hide no grant.
+    for entry in entries.take(limits::FOLDER_FILES) {
         names.extend(entry.map_err(io)?.file_name().to_str().and_then(GrantName::of_file));
+        if names.len() == limits::GRANTS {
+            break;
+        }
     }
     names.sort();
     if names.is_empty() { Err(none()) } else { Ok(names) }

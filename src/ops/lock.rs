@@ -65,6 +65,9 @@ pub fn lock_path(file: &Path) -> PathBuf {
 /// [`Error`]; with [`Mode::Check`], [`Error::Stale`] when a new lock would differ from the one there is.
 #[allow(clippy::needless_pass_by_value, reason = "whoever calls makes it for this call")]
 pub fn lock(request: &Request, reach: impl Reach, observer: &dyn Observer) -> Result<Report, Error> {
+    if lock_path(&request.file) == request.file {
+        return Err(Error::IsLock { path: request.file.clone() });
+    }
     match once(request, &reach, observer) {
         Err(Error::Undeclared(undeclared)) if request.mode == Mode::Add => {
             let added = add::declare(&request.file, undeclared)?;

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 
 use crate::bundle::index::{Index, IndexReferrer};
 use crate::bundle::tar;
+use crate::chart::oci as chart;
 use crate::digest::{Blob, Digest};
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Descriptor, LocalName, Manifest, Platform, Reference, media};
-use crate::path::EntryPath;
+use crate::path::{self, Clash, EntryPath};
 use crate::plan::load::{GraphError, Known, walk};
 use crate::plan::payload::blob_name;
 use crate::plan::placing::Kind;
+use crate::plan::prelude;
 
 /// The form that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +146,9 @@ pub enum ExportError {
     /// A name breaks the grammar.
     #[error(transparent)]
     Name(#[from] ReferenceError),
+    /// Two things would be written to one place.
+    #[error(transparent)]
+    Clash(#[from] Clash),
 }
 
 fn join(platforms: &[Platform]) -> String {
@@ -184,6 +189,9 @@ pub fn plan(
         Form::DockerArchive => planner.archive(&items)?,
         Form::Tree => planner.tree(&items)?,
     }
+    // A file of the release may be called as something that is made here; a model's folder is no file.
+    let files = planner.plan.files.iter().filter(|(_, content)| !matches!(content, Content::Unpacked(_)));
+    path::together(files.map(|(path, _)| path))?;
     Ok(planner.plan)
 }
 
@@ -279,10 +287,10 @@ impl Planner<'_> {
                 return Err(GraphError::Depth(digest).into());
             }
             if let Some(Manifest::Index { manifests, .. }) = known.whole.as_deref() {
-                // Attestations name no platform that is one.
-                let child = |child: &Descriptor| {
-                    let platform = child.platform.as_ref()?.platform()?;
-                    Some((child.digest, Some(platform), depth + 1))
+                // Attestations name a platform that is none; a child that names nothing is carried, and so written.
+                let child = |child: &Descriptor| match &child.platform {
+                    Some(named) => Some((child.digest, Some(named.platform()?), depth + 1)),
+                    None => Some((child.digest, None, depth + 1)),
                 };
                 waiting.extend(manifests.iter().rev().filter_map(child));
             }
@@ -360,8 +368,8 @@ impl Planner<'_> {
             blobs.extend(others.into_iter().map(|blob| (blob.digest, blob)));
         }
         let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries});
-        self.put("oci-layout", Content::Bytes(b"{\"imageLayoutVersion\":\"1.0.0\"}".to_vec()))?;
-        self.put("index.json", Content::Bytes(index.to_string().into_bytes()))?;
+        self.put(prelude::LAYOUT.0, Content::Bytes(prelude::LAYOUT.1.to_vec()))?;
+        self.put(prelude::INDEX, Content::Bytes(index.to_string().into_bytes()))?;
         for blob in blobs.into_values() {
             self.put(&blob_name(&blob.digest), Content::Blob(blob))?;
         }
@@ -395,7 +403,10 @@ impl Planner<'_> {
                 let has = found.into_iter().filter_map(|(platform, _)| platform).collect();
                 return Err(ExportError::Several { image: item.name.clone(), has });
             }
-            let Some((_, digest)) = found.pop() else { continue };
+            let Some((_, digest)) = found.pop() else {
+                let why = "nothing in it is made for a platform".to_owned();
+                return Err(ExportError::Unfit { name: item.name.clone(), why });
+            };
             self.plan.written.push(Written { kind: item.kind, name: item.name.clone(), digest, file: None });
             images.push((item, digest));
         }
@@ -478,10 +489,15 @@ impl Planner<'_> {
     fn image_files(&mut self, item: &Item<'_>, names: &mut HashSet<String>) -> Result<(), ExportError> {
         let found = self.for_platform(item)?;
         let several = found.len() > 1;
+        if found.is_empty() {
+            let why = "nothing in it is made for a platform".to_owned();
+            return Err(ExportError::Unfit { name: item.name.clone(), why });
+        }
         for (platform, digest) in found {
-            let suffix = match platform.filter(|_| several) {
-                Some(platform) => format!("-{}", platform.to_string().replace('/', "-")),
-                None => String::new(),
+            let suffix = match platform {
+                Some(platform) if several => format!("-{}", platform.to_string().replace('/', "-")),
+                None if several => format!("-{}", digest.short()),
+                _ => String::new(),
             };
             let Some(reference) = item.reference else { continue };
             let pointer = reference.tag().map_or_else(|| digest.short(), str::to_owned);
@@ -520,10 +536,10 @@ impl Planner<'_> {
         let name = format!("charts/{}.tgz", item.short);
         for layer in layers {
             match self.kind(&layer).to_owned().as_str() {
-                "application/vnd.cncf.helm.chart.content.v1.tar+gzip" => {
+                chart::CHART => {
                     self.put(&name, Content::Blob(layer))?;
                 }
-                "application/vnd.cncf.helm.chart.provenance.v1.prov" => {
+                chart::PROVENANCE => {
                     self.put(&format!("{name}.prov"), Content::Blob(layer))?;
                 }
                 other => self.plan.left_out.push(format!("{}: its layer of type {other}", item.name)),

@@ -181,14 +181,10 @@ pub fn plan(
     manifests: &HashMap<Digest, Known>,
 ) -> Result<LoadPlan, GraphError> {
     let sizes = index.sizes();
-    let mut places = HashMap::<Digest, usize>::new();
     let mut sets = Sets::default();
     let mut put = |root: Digest, repository: &Repository| {
         let (order, blobs) = walk(root, manifests, &sizes)?;
-        for blob in blobs {
-            let set = places.entry(blob.digest).or_default();
-            *set = sets.with(*set, repository);
-        }
+        sets.add(repository, blobs.iter().map(|blob| blob.digest));
         let manifest = |digest: Digest| {
             let known = manifests.get(&digest)?;
             let needs = known.pointers.iter().map(|p| p.digest).collect();
@@ -211,43 +207,59 @@ pub fn plan(
             .collect::<Result<_, _>>()?;
         items.push(Put { placed, manifests: own, referrers });
     }
+    let mut places = sets.finish();
     let blobs = index
         .all_blobs()
-        .filter_map(|blob| places.get(&blob.digest).map(|set| (blob, Arc::clone(&sets.all[*set]))))
+        .filter_map(|blob| places.remove(&blob.digest).map(|repositories| (blob, repositories)))
         .collect();
     Ok(LoadPlan { blobs, items })
 }
 
-/// Sets of repositories, each held once: most blobs are needed in the same few.
+/// Which repositories need which blobs. Repositories are numbers until all is known, because most blobs are needed in the same few sets.
+#[derive(Default)]
 struct Sets {
-    /// The first is empty.
-    all: Vec<Arc<[Repository]>>,
-    /// The set that another becomes with one repository more.
-    grown: HashMap<(usize, Repository), usize>,
-}
-
-impl Default for Sets {
-    fn default() -> Self {
-        Self { all: vec![Arc::new([])], grown: HashMap::new() }
-    }
+    numbers: HashMap<Repository, u32>,
+    repositories: Vec<Repository>,
+    places: HashMap<Digest, Vec<u32>>,
 }
 
 impl Sets {
-    /// The set `number` with `repository`, sorted.
-    fn with(&mut self, number: usize, repository: &Repository) -> usize {
-        let key = (number, repository.clone());
-        if let Some(known) = self.grown.get(&key) {
-            return *known;
+    fn add(&mut self, repository: &Repository, blobs: impl Iterator<Item = Digest>) {
+        let next = u32::try_from(self.repositories.len()).unwrap_or(u32::MAX);
+        let number = match self.numbers.get(repository) {
+            Some(number) => *number,
+            None => {
+                self.repositories.push(repository.clone());
+                *self.numbers.entry(repository.clone()).or_insert(next)
+            }
+        };
+        for blob in blobs {
+            let set = self.places.entry(blob).or_default();
+            // A repository's blobs come together, but for those of what refers to another image in it.
+            if set.last() != Some(&number) {
+                set.push(number);
+            }
         }
-        let mut set: BTreeSet<Repository> = self.all[number].iter().cloned().collect();
-        set.insert(repository.clone());
-        let set: Arc<[Repository]> = set.into_iter().collect();
-        let found = self.all.iter().position(|other| *other == set).unwrap_or_else(|| {
-            self.all.push(set);
-            self.all.len() - 1
-        });
-        self.grown.insert(key, found);
-        found
+    }
+
+    /// The repositories of each blob, sorted; each set is held once.
+    fn finish(self) -> HashMap<Digest, Arc<[Repository]>> {
+        let mut known = HashMap::<Vec<u32>, Arc<[Repository]>>::new();
+        let mut all = HashMap::with_capacity(self.places.len());
+        for (blob, mut set) in self.places {
+            set.sort_unstable();
+            set.dedup();
+            let named = known.entry(set).or_insert_with_key(|set| {
+                let mut named: Vec<Repository> = set
+                    .iter()
+                    .filter_map(|number| self.repositories.get(*number as usize).cloned())
+                    .collect();
+                named.sort();
+                named.into()
+            });
+            all.insert(blob, Arc::clone(named));
+        }
+        all
     }
 }
 
@@ -311,17 +323,16 @@ mod tests {
     #[test]
     fn sets_of_repositories_are_held_once_however_they_came_about() {
         let [a, b, c] = ["a", "b", "c"].map(|path| Repository::new("host.example", path).unwrap());
+        let blobs = ["x", "y", "z"].map(|name| Digest::of(name.as_bytes()));
         let mut sets = Sets::default();
-        let ab = sets.with(0, &a);
-        let ab = sets.with(ab, &b);
-        let ba = sets.with(0, &b);
-        let ba = sets.with(ba, &a);
-        assert_eq!(ab, ba);
-        assert_eq!(sets.with(ab, &a), ab);
-        assert_eq!(*sets.all[ab], [a.clone(), b.clone()]);
-        let abc = sets.with(ab, &c);
-        assert_eq!(*sets.all[abc], [a, b, c]);
-        assert_eq!(sets.all.len(), 5, "none, a, ab, b, abc");
+        sets.add(&b, blobs[..2].iter().copied());
+        sets.add(&a, blobs.iter().copied());
+        sets.add(&b, blobs[..1].iter().copied());
+        sets.add(&c, blobs[2..].iter().copied());
+        let places = sets.finish();
+        assert_eq!(*places[&blobs[0]], [a.clone(), b.clone()]);
+        assert!(Arc::ptr_eq(&places[&blobs[0]], &places[&blobs[1]]));
+        assert_eq!(*places[&blobs[2]], [a, c]);
     }
 
     #[test]

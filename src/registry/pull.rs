@@ -46,9 +46,20 @@ impl Client {
         self.runtime.block_on(async {
             let response = self.core.open(&ask).await.map_err(|failure| failure.error)?;
             match response.status().as_u16() {
-                200 => Ok(response.content_length()),
-                206 => Ok(range(&response).and_then(|(_, total)| total)),
                 404 => Ok(None),
+                // Of an empty blob there is no first byte.
+                416 => Ok(Some(0)),
+                status @ (200 | 206) => {
+                    let size = match status {
+                        200 => response.content_length(),
+                        _ => range(&response).and_then(|(_, total)| total),
+                    };
+                    let unsaid = || Error::Malformed {
+                        what: ask.what.clone(),
+                        why: "it does not say its size".into(),
+                    };
+                    size.map(Some).ok_or_else(unsaid)
+                }
                 _ => Err(refusal(&self.core, &ask, response).await),
             }
         })

@@ -27,6 +27,8 @@ use super::retry::{self, Again, Failure};
 use crate::limits;
 
 /// How long a token holds whose issuer does not say (distribution, docs/spec/auth/token.md).
+/// The longest life that a token is believed to have.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
 /// What a request needs: `repository:acme/app:pull,push`.
@@ -360,6 +362,8 @@ impl Request<'_> {
         let life = issued.expires_in.filter(|s| *s > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
         // A margin for the way there: a quarter of the life, at most ten seconds.
         let margin = (life / 4).min(Duration::from_secs(10));
+        // One that is said to hold for longer is asked for anew all the same.
+        let life = life.min(LONGEST_LIFE);
         let until = Instant::now().checked_add(life.saturating_sub(margin));
         Ok(Bearer { header: secret_header("Bearer ", &token)?, until })
     }

@@ -168,8 +168,9 @@ impl LockedImage {
     pub fn signed_manifests(&self) -> Vec<Digest> {
         match self.root() {
             Some(root) if root.inline.is_some() && !root.children.is_empty() => {
-                let own = |manifest: &&LockedManifest| manifest.platform.is_some();
-                self.manifests.iter().filter(own).map(|manifest| manifest.digest).collect()
+                let child = |digest: &Digest| self.manifests.iter().find(|child| child.digest == *digest);
+                let own = root.children.iter().filter_map(child).filter(|child| child.platform.is_some());
+                own.map(|child| child.digest).collect()
             }
             root => root.map(|root| root.digest).into_iter().collect(),
         }

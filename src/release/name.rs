@@ -37,7 +37,7 @@ impl FromStr for Name {
         if holds {
             return Ok(Self(text.to_owned()));
         }
-        Err(NameError(text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()))
+        Err(NameError(crate::text::printable(text, 80)))
     }
 }
 

@@ -224,7 +224,10 @@ fn printable(text: &str) -> String {
 }
 
 fn printable_lines(text: &str) -> String {
-    text.chars().take(4000).map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .take(4000)
+        .map(|c| if crate::text::is_printable(c) || c == '\n' { c } else { crate::text::REPLACEMENT })
+        .collect()
 }
 
 /// The known key at most two edits away from `field`, if there is one.

@@ -103,6 +103,9 @@ pub enum Why {
     /// Images of this repository went to different places.
     #[error("images of this repository went to several places, and no tag says which is meant")]
     SeveralPlaces,
+    /// The same text is a part of two references that went to different places.
+    #[error("another reference in the same text went elsewhere")]
+    Twice,
     /// An IPv6 address cannot stand there without quotes.
     #[error("an IPv6 address cannot be written here")]
     Brackets,
@@ -126,15 +129,14 @@ impl Sighting<'_> {
 /// # Errors
 /// [`Error::Remains`] when a reference would still point elsewhere; every one is named.
 pub fn relocate(text: &str, known: &Known) -> Result<Relocated, Error> {
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let mut edits: Vec<(Range<usize>, String, Spot)> = Vec::new();
     let mut relocated = Relocated { text: String::new(), changes: Vec::new(), left: Vec::new() };
     let mut remains = Vec::new();
     for sighting in scan(text, known)? {
         let spot = sighting.spot();
         let wanted = match edits_of(&sighting, known) {
             Ok(wanted) => wanted,
-            Err(why @ (Why::Unknown | Why::OtherContent)) if sighting.certainty != Certainty::Certain => {
-                let _ = why;
+            Err(Why::Unknown | Why::OtherContent) if sighting.certainty != Certainty::Certain => {
                 relocated.left.push(spot);
                 continue;
             }
@@ -152,23 +154,26 @@ pub fn relocate(text: &str, known: &Known) -> Result<Relocated, Error> {
         relocated.changes.push(Change { spot: spot.clone(), now: now.join(" ") });
         for (field, now) in wanted {
             match written(text, field, now) {
-                Ok(edit) => edits.push(edit),
+                Ok((range, now)) => edits.push((range, now, spot.clone())),
                 Err(why) => remains.push(Remains { spot: spot.clone(), why }),
             }
         }
     }
+    edits.sort_by_key(|(range, ..)| range.start);
+    // One field that several sightings write alike is written once.
+    edits.dedup_by(|one, other| one.0 == other.0 && one.1 == other.1);
+    let mut at = 0;
+    for (range, now, spot) in edits {
+        if range.start < at {
+            remains.push(Remains { spot, why: Why::Twice });
+            continue;
+        }
+        relocated.text.push_str(&text[at..range.start]);
+        relocated.text.push_str(&now);
+        at = range.end;
+    }
     if !remains.is_empty() {
         return Err(Error::Remains(remains));
-    }
-    edits.sort_by_key(|(range, _)| range.start);
-    edits.dedup();
-    let mut at = 0;
-    for (range, now) in edits {
-        if range.start >= at {
-            relocated.text.push_str(&text[at..range.start]);
-            relocated.text.push_str(&now);
-            at = range.end;
-        }
     }
     relocated.text.push_str(&text[at..]);
     Ok(relocated)

@@ -139,8 +139,6 @@ fn compose<'v>(
         group.repository = group.image.take();
     }
     let repository = value(group.repository)?;
-    let says_all =
-        |text: &str| text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'));
     if says_all(repository) || value(group.image).is_some_and(says_all) {
         return None;
     }

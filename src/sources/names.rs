@@ -60,5 +60,5 @@ pub(super) fn choose<'a, T>(
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    crate::text::printable(text, 200)
 }

@@ -238,13 +238,8 @@ impl Volumes {
         Error::Damaged { volume: self.name(volume).to_owned(), chunk: from / limits::CHUNK_BYTES, from, to }
     }
 
-    pub(super) fn read_fault(
-        &self,
-        volume: usize,
-        path: &Path,
-        range: (u64, u64),
-        source: std::io::Error,
-    ) -> Error {
+    /// What it means that bytes `range` of `volume` could not be read: a medium that is gone, a file that ends too early, or damage.
+    pub fn read_fault(&self, volume: usize, path: &Path, range: (u64, u64), source: std::io::Error) -> Error {
         if source.kind() == std::io::ErrorKind::UnexpectedEof {
             return Error::Truncated {
                 volume: self.name(volume).to_owned(),

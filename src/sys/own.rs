@@ -3,7 +3,7 @@
 //! Such a folder holds keys, and what is found in it is built upon. One that somebody else could have prepared, in a shared or
 //! restored place, would have the program use a key that they know, or write through a link to a file that they chose.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
@@ -35,6 +35,19 @@ pub fn folders_of(path: &Path) -> Result<(), Error> {
     made.map_err(|source| Error::Io { path: parent.to_owned(), source })
 }
 
+/// Proves that the open file at `path` is this user's alone, as [`folder`] proves folders.
+///
+/// # Errors
+/// [`Error::Foreign`], with what is so; or what the system refused.
+pub fn file(file: &File, path: &Path) -> Result<(), Error> {
+    let facts = file.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let user = rustix::process::geteuid().as_raw();
+    match foreign(&facts, user).or_else(|| (!facts.is_file()).then_some("it is not a file")) {
+        Some(why) => Err(Error::Foreign { path: path.to_owned(), why }),
+        None => Ok(()),
+    }
+}
+
 /// Proves a folder and all below it.
 fn prove(top: &Path) -> Result<(), Error> {
     let user = rustix::process::geteuid().as_raw();
@@ -49,7 +62,7 @@ fn prove(top: &Path) -> Result<(), Error> {
             facts => facts.map_err(io)?,
         };
         let why = match looked_at > limits::FOLDER_FILES {
-            true => Some("it holds more than any build leaves"),
+            true => Some("it holds more than this program leaves"),
             false => foreign(&facts, user),
         };
         if let Some(why) = why {

@@ -6,10 +6,16 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::fs::{Error, publish_folder, publish_new, sync_folder_of};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::fs::{Error, PUBLIC, publish_folder, publish_new, sync_folder_of};
+use super::own;
 use crate::digest::{Blob, Hasher};
 use crate::path::EntryPath;
 
@@ -49,25 +55,23 @@ pub struct Folder {
     target: PathBuf,
     handle: File,
     names: Mutex<HashSet<EntryPath>>,
+    /// How many files were begun.
+    begun: AtomicUsize,
 }
+
+/// Where the files of a folder lie until they are whole: no file that is delivered can have a name that begins with a dot.
+const PARTS: &str = ".part";
 
 impl Folder {
     /// Begins the folder `target`, or goes on with what a killed program left of it.
     pub fn begin(target: &Path) -> Result<Self, Error> {
         let temporary = beside(target, ".parts")?;
-        match std::fs::create_dir(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io_at(&temporary)(error));
-            }
-            _ => {}
-        }
-        let facts = std::fs::symlink_metadata(&temporary).map_err(io_at(&temporary))?;
-        if !facts.is_dir() {
-            return Err(Error::Irregular { path: temporary });
-        }
+        own::folder(&temporary)?;
         let handle = File::open(&temporary).map_err(io_at(&temporary))?;
         lock(&handle, &temporary)?;
-        Ok(Self { temporary, target: target.to_owned(), handle, names: Mutex::default() })
+        own::folder(&temporary.join(PARTS))?;
+        let (names, begun) = (Mutex::default(), AtomicUsize::new(0));
+        Ok(Self { temporary, target: target.to_owned(), handle, names, begun })
     }
 
     /// Bytes of files that are there already.
@@ -108,13 +112,12 @@ impl Folder {
     /// Begins a file of the folder.
     pub fn file(&self, name: &EntryPath) -> Result<Entry<'_>, Error> {
         let path = name.under(&self.temporary);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(io_at(parent))?;
-        }
-        let mut part = path.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).map_err(io_at(&part))?;
+        own::folders_of(&path)?;
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let part = self.temporary.join(PARTS).join(number.to_string());
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(PUBLIC);
+        let file = options.open(&part).map_err(io_at(&part))?;
         Ok(Entry { folder: self, name: name.clone(), path, part, file })
     }
 
@@ -208,12 +211,19 @@ impl LargeFile {
     /// Begins the file `target`, over what a killed program left of it.
     pub fn begin(target: &Path) -> Result<Self, Error> {
         let temporary = beside(target, ".part")?;
+        // It may lie where others write: neither through a link of theirs, nor into a file of theirs.
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(PUBLIC)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed() | OFlags::NONBLOCK.bits().cast_signed())
             .open(&temporary)
-            .map_err(io_at(&temporary))?;
+            .map_err(|error| match Errno::from_io_error(&error) {
+                Some(Errno::LOOP) => Error::Foreign { path: temporary.clone(), why: "it is a link" },
+                _ => io_at(&temporary)(error),
+            })?;
+        own::file(&file, &temporary)?;
         lock(&file, &temporary)?;
         file.set_len(0).map_err(io_at(&temporary))?;
         Ok(Self { temporary, target: target.to_owned(), file })

@@ -30,6 +30,8 @@ pub struct Run<'a> {
     pub stop: Option<&'a AtomicBool>,
 }
 
+/// How often it is asked whether a program that said all has ended.
+const MOMENT: Duration = Duration::from_millis(2);
 /// How often [`Run::stop`] is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -149,7 +151,18 @@ impl Run<'_> {
                 }
             }
         }
-        let status = child.wait().map_err(start)?;
+        // One that closed both and runs on is given the same patience.
+        let closed = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(start)? {
+                break status;
+            }
+            if closed.elapsed() >= self.patience {
+                end(&mut child);
+                return Err(ProcessError::Stalled { program, seconds: self.patience.as_secs() });
+            }
+            std::thread::sleep(MOMENT.min(self.patience));
+        };
         Ok(Ended {
             code: status.code(),
             stdout: stdout.unwrap_or_default(),

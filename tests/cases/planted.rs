@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 use xtask::images::{Compression, Family, Layer, Named, Seed, image};
 use xtask::registry::{Config, Server};
 
+use super::forge::{Forgery, Yard};
+use super::program::Program;
 use super::stage::Stage;
 
 const VOLUME: &str = "demo-1.2.0.0001.tar.age";
@@ -119,4 +121,35 @@ fn a_lock_that_was_edited_is_refused_by_what_was_changed() {
     stage.program.run(&stage.build("out")).says(1, &["file docs/x"]);
     fs::write(&path, good).unwrap();
     stage.program.done(&stage.build("out"));
+}
+
+/// Where others can write, they may have prepared what an export would go on with.
+#[test]
+fn an_export_follows_no_link_that_lay_there_and_writes_into_no_file_of_others() {
+    let yard = Yard::new();
+    let program = Program::at(&yard.path("."));
+    program.done(&["trust", "init", "--key", "vendor.pub", "--threshold", "1", "--out", "trust.json"]);
+    Forgery::small().write(&yard, "good", &[&yard.key]);
+    let victim = yard.path("victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("file"), b"mine").unwrap();
+    let export = |to: &str| {
+        let line = format!(
+            "export good --trust trust.json --identity acme.key --image docker.io/demo/one:v1 --to {to}"
+        );
+        program.run(&line.split(' ').collect::<Vec<_>>())
+    };
+    symlink(&victim, yard.path(".tree.parts")).unwrap();
+    export("dir:tree").says(1, &[".tree.parts", "it is a link"]);
+    fs::create_dir_all(yard.path(".layout.parts/blobs")).unwrap();
+    symlink(victim.join("file"), yard.path(".layout.parts/index.json")).unwrap();
+    export("oci:layout").says(1, &[".layout.parts/index.json", "it is a link"]);
+    symlink(victim.join("file"), yard.path(".x.tar.part")).unwrap();
+    export("docker-archive:x.tar").says(1, &[".x.tar.part", "it is a link"]);
+    fs::write(yard.path(".y.tar.part"), b"theirs").unwrap();
+    fs::hard_link(yard.path(".y.tar.part"), yard.path("other-name")).unwrap();
+    export("docker-archive:y.tar").says(1, &[".y.tar.part", "it has a second name elsewhere"]);
+    assert_eq!(fs::read(yard.path("other-name")).unwrap(), b"theirs");
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
+    assert_eq!(fs::read(victim.join("file")).unwrap(), b"mine");
 }

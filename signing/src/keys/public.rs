@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{KeyError, secret};
 use crate::pem;
+use crate::text::printable;
 
 /// What a signer is called in file names and policies: the first 8 bytes of SHA-256 of the raw public key, printed as 16
 /// lower-case hex digits. A name, not a proof: keys are compared whole.
@@ -35,9 +36,7 @@ impl FromStr for KeyId {
     type Err = KeyIdError;
 
     fn from_str(text: &str) -> Result<Self, KeyIdError> {
-        let error = || {
-            KeyIdError(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(40).collect())
-        };
+        let error = || KeyIdError(printable(text, 40));
         if !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error());
         }

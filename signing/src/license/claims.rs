@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::jws::Malformed;
 use crate::limits;
+use crate::text::is_printable;
 use crate::time::Time;
 
 /// The limit that stands for none.
@@ -124,7 +125,7 @@ fn named(text: &str) -> Result<(), &'static str> {
     if text.chars().count() > limits::LICENSE_NAME_CHARS {
         return Err("it is too long");
     }
-    if text.chars().any(char::is_control) { Err("it holds a control character") } else { Ok(()) }
+    if !text.chars().all(is_printable) { Err("it holds a character that is not shown") } else { Ok(()) }
 }
 
 impl Claims {

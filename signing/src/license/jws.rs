@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::json;
 use super::key::LicenseSigner;
 use crate::limits;
+use crate::text::printable;
 
 /// What is wrong with the form of a license.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +27,7 @@ pub struct Malformed {
 impl Malformed {
     pub(super) fn new(part: impl Into<String>, why: impl Into<String>) -> Self {
         let part: String = part.into();
-        let part = part.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(100).collect();
-        Self { part, why: why.into() }
+        Self { part: printable(&part, 100), why: why.into() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A name for people and for support, not a proof. Prefix, tier and UUID have no dashes, so what lies between them is the customer.
 
+use crate::text::printable;
 use std::fmt;
 use std::str::FromStr;
 
@@ -76,7 +77,7 @@ fn code<'a>(part: &'static str, text: &'a str) -> Result<&'a str, SerialError> {
 }
 
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(80).collect()
+    printable(text, 80)
 }
 
 impl FromStr for Serial {

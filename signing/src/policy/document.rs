@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{Consequences, Endorsement, FORMAT, Policy, PolicyError, Terms, TrustedKey};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits;
+use crate::text::printable;
 use crate::time::Time;
 
 /// What tells a policy from every other signed document.
@@ -76,9 +77,7 @@ pub(super) fn head(text: &[u8]) -> Result<(), PolicyError> {
     }
     let head: Head = serde_json::from_slice(text)?;
     if head.kind != KIND {
-        return Err(PolicyError::Kind {
-            got: head.kind.chars().filter(|c| !c.is_control()).take(40).collect(),
-        });
+        return Err(PolicyError::Kind { got: printable(&head.kind, 40) });
     }
     if head.format == FORMAT { Ok(()) } else { Err(PolicyError::Format { got: head.format }) }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::{KeyError, KeyId, PublicKey};
 use crate::limits;
+use crate::text::is_printable;
 use crate::time::Time;
 
 mod document;
@@ -206,7 +207,7 @@ impl Policy {
         }
         for trusted in &terms.keys {
             let printable = |name: &String| {
-                name.chars().count() <= limits::KEY_NAME_CHARS && !name.chars().any(char::is_control)
+                name.chars().count() <= limits::KEY_NAME_CHARS && name.chars().all(is_printable)
             };
             if !trusted.name.as_ref().is_none_or(printable) {
                 return Err(PolicyError::KeyName(trusted.key.id()));

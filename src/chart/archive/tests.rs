@@ -108,7 +108,7 @@ fn what_does_not_belong_in_a_chart_is_refused_by_name() {
         (b"shop/dev", EntryType::Block, "shop/dev is a device"),
         (b"shop/pipe", EntryType::Fifo, "shop/pipe is a FIFO"),
         (b"shop/odd", EntryType::new(b'Z'), "of a kind that is not known"),
-        (b"shop/Chart.yaml", EntryType::Regular, "is added twice"),
+        (b"shop/Chart.yaml", EntryType::Regular, "is there twice"),
         (b"shop/chart.yaml", EntryType::Regular, "one file on filesystems without letter case"),
         (b"shop/Chart.yaml/x", EntryType::Regular, "lies inside it"),
         (b"other/x", EntryType::Regular, "other/x is not in the folder shop"),

@@ -35,6 +35,8 @@ fn of(error: Error) -> Failure {
             "go on with the lock, seal and volume size it was begun with, or remove {}",
             folder.display()
         )),
+        Error::OtherGrants { .. } => Failure::usage("unfinished", "")
+            .hint("run it with the recipients of the interrupted build, then add this one: bundle grant"),
         Error::Busy { .. } => Failure::world("busy", "").hint("wait for the other one"),
         Error::Journal { path, .. } => Failure::refused("journal", "").hint(format!(
             "what the interrupted build remembered is damaged; remove {} and build again",
@@ -93,11 +95,12 @@ impl From<grant::Error> for Failure {
     fn from(error: grant::Error) -> Self {
         match error {
             grant::Error::File(error) => in_folder(error),
+            grant::Error::Open(error) => (*error).into(),
             grant::Error::NoGrants { .. } => Self::refused("not_granted", "")
                 .hint("ask the vendor for your grant, and put it into the folder grants/").telling(&error),
             grant::Error::TooManyTries { .. } => Self::refused("grant", "").hint(
                 "someone may have added them: copy the bundle with your own grant alone in grants/, and try again",
-            ),
+            ).telling(&error),
             grant::Error::NotGranted { .. } => Self::refused("not_granted", "")
                 .hint("use the identity whose .pub was given to the vendor, or ask the vendor for a grant to yours; grants are not signed, so \
                        yours may also be damaged: copy it again").telling(&error),

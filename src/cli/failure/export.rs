@@ -54,6 +54,8 @@ impl From<ExportError> for Failure {
             }
             ExportError::Unfit { .. } | ExportError::Nothing => Self::usage("form", "")
                 .hint("oci: holds everything; dir: holds charts, models and files as they were"),
+            ExportError::Clash(_) => Self::usage("form", "")
+                .hint("oci: holds everything; or take the images alone, by name: --image REF"),
             ExportError::Graph(_) | ExportError::Name(_) => Self::refused("manifest", "").hint(SIGNED_SO),
         }
         .telling(&error)

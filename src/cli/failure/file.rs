@@ -32,8 +32,8 @@ pub(super) fn of(error: &fs::Error) -> Failure {
             path.display()
         )),
         fs::Error::Foreign { path, .. } => Failure::refused("foreign", "").hint(format!(
-            "what an interrupted build left must be this user's alone, because its key is used again: look who put {} there, remove the \
-             folder .NAME-VERSION.partial it belongs to, and build again, in a folder that others cannot write to",
+            "what an interrupted run left is gone on with, so it must be this user's alone: look who put {} there, remove the hidden file or \
+             folder it belongs to (.NAME-VERSION.partial, .NAME.part, .NAME.parts), and run again, in a folder that others cannot write to",
             path.display()
         )),
         fs::Error::NoName { .. } => {

@@ -8,7 +8,7 @@ use crate::plan::mapping::MappingError;
 
 impl From<open::Error> for Failure {
     fn from(error: open::Error) -> Self {
-        const AGAIN: &str = "nothing was sent; copy the folder again from where it came; if that does not help, send this message to the vendor";
+        const AGAIN: &str = "copy the folder again from where it came; if that does not help, send this message to the vendor";
         let failure = match error {
             open::Error::File(error) => return in_folder(error),
             open::Error::NoBundle { .. } => Self::usage("not_a_bundle", "")

@@ -22,6 +22,9 @@ impl From<Error> for Failure {
                 };
                 Self::usage("install", "").hint(hint).telling(&error)
             }
+            Error::IsLock { .. } => {
+                Self::usage("release", "").hint("name the release.yaml itself, -f release.yaml").telling(&error)
+            }
             Error::Nothing { .. } => {
                 Self::usage("release", "").hint("list at least one image under images:").telling(&error)
             }

@@ -27,9 +27,10 @@ pub(super) fn of(error: &store::Error) -> Failure {
             Failure::refused("damage", "").hint(DAMAGE)
         }
         store::Error::NoVolume { .. } => Failure::refused("missing", "")
-            .hint("nothing was sent; copy the volume again from where it came: bundle verify names all that is missing"),
-        store::Error::Gone { .. } => Failure::world("medium_gone", "")
-            .hint("put it back and run the same command again; it goes on"),
+            .hint("copy the volume again from where it came: bundle verify names all that is missing"),
+        store::Error::Gone { .. } => {
+            Failure::world("medium_gone", "").hint("put it back and run the same command again; it goes on")
+        }
         store::Error::Sealed { .. } => {
             Failure::usage("sealed", "").hint("give the identity it was granted to: --identity FILE")
         }

@@ -85,8 +85,11 @@ impl Filling<'_> {
         loop {
             let known = self.work.known();
             let volume = known.whole();
-            let unsure =
-                (0..volume).find(|n| !known.synced.contains_key(n) && !self.holds(*n, &known.written[n]));
+            let stands = |n: &usize| match known.synced.contains_key(n) {
+                true => self.is_there(&known.written[n]),
+                false => self.holds(*n, &known.written[n]),
+            };
+            let unsure = (0..volume).find(|n| !stands(n));
             if let Some(unsure) = unsure {
                 self.begin_again(unsure)?;
                 continue;
@@ -126,6 +129,12 @@ impl Filling<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a volume that reached the medium is there still, and whole by its length.
+    fn is_there(&self, volume: &crate::bundle::index::Volume) -> bool {
+        let facts = volume.name.under(self.work.folder()).symlink_metadata();
+        facts.is_ok_and(|facts| facts.is_file() && facts.len() == volume.bytes)
     }
 
     /// Whether a volume that may not have reached the medium before the power went is there after all.

@@ -186,6 +186,11 @@ impl Work {
     pub(crate) fn again(&self, from: usize) -> Result<(), Error> {
         let line = Line::Again { from };
         self.add(&line)?;
+        // On the medium before any of those files is gone from it: a line that the power took would leave a volume believed in.
+        if let Some(file) = self.file.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            let path = self.folder.join(STATE);
+            file.sync_data().map_err(|source| Error::File(fs::Error::Io { path, source }))?;
+        }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).take(line);
         Ok(())
     }

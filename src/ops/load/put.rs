@@ -46,14 +46,21 @@ impl From<store::Error> for Fault {
         if let store::Error::Registry(error) = error {
             return error.into();
         }
+        use store::Error::{Damaged, Disagrees, Malformed, Missing, NoVolume, Truncated, WrongKey};
         let gone = matches!(error, store::Error::Gone { .. });
         // What may not be read, or cannot be any more, says nothing of the bytes.
-        let world = match &error {
-            store::Error::Interrupted => true,
-            store::Error::Io { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
-            _ => gone,
-        };
-        Self { why: error.to_string(), damaged: !world, gone, cause: None }
+        let damaged = matches!(
+            error,
+            Damaged { .. }
+                | Truncated { .. }
+                | store::Error::Wrong { .. }
+                | NoVolume { .. }
+                | WrongKey { .. }
+                | Malformed { .. }
+                | Missing { .. }
+                | Disagrees { .. }
+        );
+        Self { why: error.to_string(), damaged, gone, cause: None }
     }
 }
 
@@ -150,7 +157,10 @@ impl Loading<'_> {
         }
         let Put { placed, manifests, referrers } = put;
         let repository = placed.to.repository();
-        let Some((root, children)) = manifests.split_last() else { return Ok(()) };
+        let Some((root, children)) = manifests.split_last() else {
+            let why = format!("{} has no manifest", placed.from);
+            return Err(Fault { why, damaged: true, gone: false, cause: None });
+        };
         for child in children {
             self.manifest(repository, child, &Pointer::Digest(child.digest))?;
         }

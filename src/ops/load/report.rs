@@ -158,7 +158,8 @@ impl Report {
         for (placed, there) in placed.into_iter().zip(there) {
             let (state, why, damaged, gone, cause) = match outcomes.remove(&placed.to) {
                 _ if *there => (State::Present, None, false, false, None),
-                None => (State::Planned, None, false, false, None),
+                None if self.dry_run => (State::Planned, None, false, false, None),
+                None => (State::Failed, Some("it was not tried".to_owned()), false, false, None),
                 Some(Ok(())) => (State::Loaded, None, false, false, None),
                 Some(Err(Fault { why, damaged, gone, cause })) => {
                     (State::Failed, Some(why), damaged, gone, cause.map(|cause| *cause))

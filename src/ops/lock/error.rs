@@ -30,6 +30,12 @@ pub enum Error {
     /// How it is installed or upgraded does not hold, all faults.
     #[error("{}", lines(.0))]
     Install(Vec<InstallFault>),
+    /// It has the name that its lock would have.
+    #[error("{path} ends in .lock, as the lock of a release does", path = path.display())]
+    IsLock {
+        /// The `release.yaml`.
+        path: PathBuf,
+    },
     /// It declares nothing to carry.
     #[error("{file}: it names no image, chart or model", file = file.display())]
     Nothing {

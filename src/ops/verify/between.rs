@@ -54,7 +54,9 @@ impl TarCheck {
     }
 
     pub(super) fn feed(&mut self, at: u64, bytes: &[u8], findings: &mut Vec<Finding>) {
-        if self.first && (self.prelude.len() + bytes.len()) as u64 <= limits::PRELUDE_BYTES {
+        // The header of the first blob comes with it.
+        let most = limits::PRELUDE_BYTES + tar::header_length(u64::MAX);
+        if self.first && (self.prelude.len() + bytes.len()) as u64 <= most {
             self.prelude.extend_from_slice(bytes);
             return;
         }

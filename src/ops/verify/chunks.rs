@@ -14,6 +14,7 @@ use crate::ops::finding::{Finding, What};
 use crate::ops::transfer::in_parallel;
 use crate::ops::verify::folder;
 use crate::progress::{Event, Observer};
+use crate::store;
 use crate::store::volumes::Volumes;
 use crate::sys::fs;
 
@@ -49,8 +50,8 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
             Some((file, chunk * CHUNK_BYTES))
         });
         // Opened for each chunk: a bundle may have more volumes than a process may have open files.
-        let file = match volumes.file(number) {
-            Ok((file, _)) => file,
+        let (file, path) = match volumes.file(number) {
+            Ok(file) => file,
             Err(error) => {
                 unopened.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(error);
                 return;
@@ -77,8 +78,16 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
             }
             // Beyond the end of a file whose size was found wrong before: a line for each chunk would say nothing new.
             Ok(hasher) if hasher.length() == 0 => return,
-            // Cut off or unreadable: the size was found before; the chunk is named all the same.
-            Ok(_) | Err(_) => {}
+            // Cut off: the size was found before; the chunk is named all the same.
+            Ok(_) => {}
+            Err(error) => {
+                let fault = volumes.read_fault(number, &path, (from, to), error);
+                // A medium that is gone says nothing of the bytes it held; an unreadable sector is damage.
+                if let store::Error::Gone { .. } | store::Error::Io { .. } = fault {
+                    unopened.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(fault);
+                    return;
+                }
+            }
         }
         bad.lock().unwrap_or_else(PoisonError::into_inner).push((number, chunk, from, to));
     });
@@ -130,10 +139,11 @@ pub(crate) fn hash(
             told += AHEAD;
         }
         let wanted = crate::checked::small(to - at).min(PIECE);
-        let read = file.read_at(&mut buffer[..wanted], at)?;
-        if read == 0 {
-            break;
-        }
+        let read = match file.read_at(&mut buffer[..wanted], at) {
+            Ok(0) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         hasher.update(&buffer[..read]);
         at += read as u64;
     }

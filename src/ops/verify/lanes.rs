@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
@@ -217,11 +218,11 @@ fn read(
     observer: &dyn Observer,
 ) -> Reading {
     let mut seen = Reading::default();
-    let mut open: Option<(usize, Option<File>)> = None;
+    let mut open: Option<(usize, Option<(File, PathBuf)>)> = None;
     for stretch in volumes.stretches(part.from, part.to) {
         if open.as_ref().is_none_or(|(volume, _)| *volume != stretch.volume) {
             let file = match volumes.file(stretch.volume) {
-                Ok((file, _)) => Some(file),
+                Ok(file) => Some(file),
                 Err(error) => {
                     seen.unread.push((stretch.volume, error));
                     None
@@ -229,12 +230,23 @@ fn read(
             };
             open = Some((stretch.volume, file));
         }
-        let Some((_, Some(file))) = &open else {
+        let Some((_, Some((file, path)))) = &open else {
             let _ = plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: None });
             continue;
         };
-        let bytes = read_stretch(volumes, file, &stretch);
+        let (bytes, fault) = read_stretch(volumes, file, &stretch);
         let whole = bytes.len() as u64 == stretch.to - stretch.from;
+        let fault = fault.map(|error| {
+            let range = (stretch.from, stretch.to);
+            volumes.read_fault(stretch.volume, path, range, error)
+        });
+        // A medium that is gone says nothing of the bytes it held.
+        if let Some(error @ (store::Error::Gone { .. } | store::Error::Io { .. })) = fault {
+            seen.unread.push((stretch.volume, error));
+            open = Some((stretch.volume, None));
+            let _ = plain.send(Plain { offset: stretch.payload, length: stretch.plain, bytes: None });
+            continue;
+        }
         observer.event(Event::Advance { bytes: bytes.len() as u64 });
         let sent = raw.send(Raw { volume: stretch.volume, offset: stretch.from, bytes: bytes.clone() });
         let opened = match whole.then(|| volumes.open_stretch(&stretch, file, &bytes)) {
@@ -262,7 +274,7 @@ fn read(
         }
     }
     // The last chunk of the lane, to its end.
-    if let Some((volume, Some(file))) = &open {
+    if let Some((volume, Some((file, _)))) = &open {
         let mut at = volumes.stretches(part.from, part.to).last().map_or(0, |stretch| stretch.to);
         let end = volumes.shape().file_length(*volume).min(at.next_multiple_of(CHUNK_BYTES));
         while at < end {
@@ -282,17 +294,22 @@ fn read(
 }
 
 /// As much of a stretch as can be read; an unreadable sector ends it.
-fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> Bytes {
+fn read_stretch(volumes: &Volumes, file: &File, stretch: &Stretch) -> (Bytes, Option<std::io::Error>) {
     let mut bytes = stretch.room();
     let mut done = 0;
-    while done < bytes.len() {
-        match file.read_at(&mut bytes[done..], stretch.from + done as u64) {
-            Ok(read) if read > 0 => done += read,
-            _ => break,
+    let fault = loop {
+        if done == bytes.len() {
+            break None;
         }
-    }
+        match file.read_at(&mut bytes[done..], stretch.from + done as u64) {
+            Ok(0) => break None,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => break Some(error),
+        }
+    };
     debug_assert!(stretch.to <= volumes.shape().file_length(stretch.volume));
-    bytes.freeze(0..done)
+    (bytes.freeze(0..done), fault)
 }
 
 /// Hashes the chunks whose first byte is among what comes.
@@ -346,6 +363,11 @@ fn hash_blobs(index: &Index, range: std::ops::Range<usize>, from: u64, queue: &R
         lost: false,
         tar: TarCheck::new(index, range.start, from),
         manifest: Vec::new(),
+        texts: if index.images.iter().any(|image| image.cosign_key.is_some()) {
+            limits::SIGNED_TEXTS_BYTES
+        } else {
+            0
+        },
         seen: BlobsSeen::default(),
     };
     state.skip_empty();
@@ -368,6 +390,8 @@ struct Blobs<'a> {
     lost: bool,
     tar: TarCheck,
     manifest: Vec<u8>,
+    /// How many bytes of what is signed may still be kept.
+    texts: u64,
     seen: BlobsSeen,
 }
 
@@ -433,6 +457,25 @@ impl<'a> Blobs<'a> {
         }
     }
 
+    /// Keeps what a signature of an image signs, where images must be signed.
+    fn keep(&mut self, blob: &IndexBlob) {
+        match self.texts.checked_sub(blob.size) {
+            Some(left) => {
+                self.texts = left;
+                self.seen.payloads.push((blob.digest, std::mem::take(&mut self.manifest)));
+            }
+            None if self.index.images.iter().any(|image| image.cosign_key.is_some()) => {
+                let most = limits::SIGNED_TEXTS_BYTES;
+                let detail = format!(
+                    "the signatures of images sign more than the {most} bytes that are kept of that: {} was not looked at",
+                    blob.digest
+                );
+                self.seen.findings.push(Finding::refuse(What::Unchecked { detail }));
+            }
+            None => {}
+        }
+    }
+
     fn reset(&mut self) {
         self.next += 1;
         self.hasher = Hasher::new();
@@ -457,8 +500,8 @@ impl<'a> Blobs<'a> {
                     self.seen.good += 1;
                     if is_manifest(blob) {
                         self.manifest(blob);
-                    } else if is_kept(blob) && self.seen.payloads.len() < limits::REFERRERS {
-                        self.seen.payloads.push((blob.digest, self.manifest.clone()));
+                    } else if is_kept(blob) {
+                        self.keep(blob);
                     }
                 } else {
                     self.seen.findings.push(Finding::refuse(What::WrongBlob { digest: blob.digest, got }));

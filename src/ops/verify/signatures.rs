@@ -52,12 +52,12 @@ pub(super) fn check(
     findings
 }
 
-/// The root; of an image whose root was made by `lock`, all that are below it.
+/// As `LockedImage::signed_manifests`: the root, or the children with a platform of a root that `lock` made.
 fn subjects(image: &IndexImage, manifests: &HashMap<Digest, Known>) -> Vec<Digest> {
     match manifests.get(&image.digest).and_then(|known| known.whole.as_deref()) {
         Some(Manifest::Index { manifests, .. }) if image.original_digest.is_some() => {
             let runs = |platform: &crate::oci::manifest::DescriptorPlatform| platform.platform().is_some();
-            let own = manifests.iter().filter(|child| child.platform.as_ref().is_none_or(runs));
+            let own = manifests.iter().filter(|child| child.platform.as_ref().is_some_and(runs));
             own.map(|child| child.digest).collect()
         }
         _ => vec![image.digest],

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, LINK};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::answer::{Answer, FILTERS, error, json as answer_json, set};
+use super::answer::{Answer, FILTERS, damaged, error, json as answer_json, set};
 use super::handle::Call;
 use crate::digest::Digest;
-use crate::oci::media;
+use crate::oci::{media, referrer};
 
 /// How many entries are wanted; `None` for all. The error is the answer.
 fn page(call: &Call) -> Result<Option<usize>, Box<Answer>> {
@@ -73,21 +72,6 @@ pub(super) fn catalog(call: &Call) -> Answer {
     answer
 }
 
-/// The fields of a manifest that a list of referrers repeats.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct About {
-    artifact_type: Option<String>,
-    config: Option<Config>,
-    annotations: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Config {
-    media_type: String,
-}
-
 /// `/v2/<name>/referrers/<digest>`: always a list, perhaps an empty one (distribution-spec, §Listing Referrers).
 pub(super) async fn referrers(call: &Call, name: &str, subject: Digest) -> Answer {
     let library = Arc::clone(&call.shared.library);
@@ -101,22 +85,12 @@ pub(super) async fn referrers(call: &Call, name: &str, subject: Digest) -> Answe
             Ok(bytes) => bytes,
             Err(answer) => return answer,
         };
-        let about = serde_json::from_slice(&bytes).unwrap_or(About {
-            artifact_type: None,
-            config: None,
-            annotations: None,
-        });
-        let kind = about.artifact_type.or(about.config.map(|config| config.media_type));
+        let Ok(descriptor) = referrer::describe(&bytes, &held.media_type, held.blob(*digest)) else {
+            return damaged();
+        };
         let wanted = call.query.artifact_type.as_deref();
-        if wanted.is_some_and(|wanted| kind.as_deref() != Some(wanted)) {
+        if wanted.is_some_and(|wanted| descriptor.artifact_type.as_deref() != Some(wanted)) {
             continue;
-        }
-        let mut descriptor = json!({"mediaType": *held.media_type, "digest": digest, "size": held.size});
-        if let Some(kind) = kind {
-            descriptor["artifactType"] = kind.into();
-        }
-        if let Some(annotations) = about.annotations {
-            descriptor["annotations"] = annotations;
         }
         found.push(descriptor);
     }

@@ -234,7 +234,7 @@ fn entries_that_cannot_be_are_named() {
         ("is not a name", &|l| l.models[0].name = "../x".to_owned()),
         ("is not in the layers", &|l| l.models[0].files[0].layers.push(Digest::of(b"x"))),
         ("is not among its files", &|l| l.models[0].notice = Some("other".parse().unwrap())),
-        ("is added twice", &|l| twice(&mut l.files)),
+        ("is there twice", &|l| twice(&mut l.files)),
         ("keep for something else", &|l| l.files[0].path = "volumes/x".parse().unwrap()),
         ("is not among the files", &|l| l.install.as_mut().unwrap().backup = Some("x".parse().unwrap())),
         ("is no address", &|l| l.install.as_mut().unwrap().health[0].path = "x".to_owned()),

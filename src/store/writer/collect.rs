@@ -21,6 +21,9 @@ use crate::store::Error;
 /// Segments that wait for a hasher. They are written already, or about to be: a killed writer loses none of them.
 const WAITING: usize = 8;
 
+/// Volumes on their way to the medium while the next one is written.
+const SYNCS: usize = 2;
+
 /// Something whose turn comes by its number.
 pub(super) enum Ready {
     /// A file begins.
@@ -75,6 +78,10 @@ pub(super) fn collect(
                         let volume = Volume { bytes: target.at, chunks, name: target.name.clone(), sha256 };
                         let (number, tell) = (target.volume, Arc::clone(tell));
                         tell(Milestone::Written(number, volume))?;
+                        // A medium that fails is told of a volume later, not at the end.
+                        if syncs.len() >= SYNCS {
+                            ended(syncs.remove(0))?;
+                        }
                         syncs.push(std::thread::spawn(move || {
                             target.sync()?;
                             tell(Milestone::Synced(number))
