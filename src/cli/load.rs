@@ -87,7 +87,8 @@ impl Verb for Load {
         for path in self.mapping.iter().chain(asked) {
             fs::probe(path, fs::PUBLIC)?;
         }
-        let report = load::load(&request, &client, observer.as_ref())?;
+        let report = load::load(&request, &client, observer.as_ref())
+            .map_err(|error| Failure::from(error).stating("nothing was sent"))?;
         if let Some(path) = self.mapping.as_ref().filter(|_| report.items().next().is_some()) {
             fs::write(path, went(&report).as_bytes(), fs::PUBLIC)?;
         }

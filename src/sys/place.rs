@@ -69,7 +69,6 @@ impl Folder {
         own::folder(&temporary)?;
         let handle = File::open(&temporary).map_err(io_at(&temporary))?;
         lock(&handle, &temporary)?;
-        own::folder(&temporary.join(PARTS))?;
         let (names, begun) = (Mutex::default(), AtomicUsize::new(0));
         Ok(Self { temporary, target: target.to_owned(), handle, names, begun })
     }
@@ -115,6 +114,7 @@ impl Folder {
         own::folders_of(&path)?;
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let part = self.temporary.join(PARTS).join(number.to_string());
+        own::folders_of(&part)?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true).mode(PUBLIC);
         let file = options.open(&part).map_err(io_at(&part))?;
