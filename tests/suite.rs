@@ -25,6 +25,7 @@ mod cases {
     mod installing;
     mod installing_locked;
     mod kills;
+    mod licensed;
     mod licenses;
     mod lock;
     mod lock_registry;

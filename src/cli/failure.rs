@@ -18,6 +18,7 @@ mod file;
 mod install;
 mod keys;
 mod license;
+mod licensed;
 mod load;
 mod lock;
 mod model;

@@ -16,7 +16,9 @@ use crate::ops::keys;
 use crate::ops::license::{self, Check, Checked, told};
 use crate::sys::clock;
 
-/// Issue licence files, check them, or show what one says.
+mod cluster;
+
+/// Issue licence files, check them, show what one says, or put one into a cluster.
 ///
 /// A licence is a signed JWT that needs no server: what a customer may use, and until when.
 #[derive(Debug, Args)]
@@ -30,6 +32,8 @@ enum Step {
     Issue(Box<Issue>),
     Verify(Verify),
     Inspect(Inspect),
+    Install(Box<cluster::Install>),
+    Status(Box<cluster::Status>),
 }
 
 /// Issue a licence to a customer.
@@ -154,6 +158,8 @@ impl Verb for License {
             Step::Issue(issue) => issue.run(ui),
             Step::Verify(verify) => verify.run(ui),
             Step::Inspect(inspect) => inspect.run(ui),
+            Step::Install(install) => install.run(ui),
+            Step::Status(status) => status.run(ui),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::sys::random::{self, RandomError};
 use crate::sys::{clock, fs};
 
 mod beside;
+pub mod cluster;
 mod words;
 
 pub use beside::{Beside, Outcome, beside, expect};
