@@ -21,6 +21,7 @@
 //! | export | `store::ahead` | `sys::place`: a layout, a docker archive, a plain tree |
 //! | verify | `store::volumes` | nothing: hash and forget, chunk by chunk on all cores |
 //! | copy | the delivered files as they are | `courier`: a stick, a folder behind SFTP; read back from there |
+//! | repair, parts | other copies, `store::parity` | `sys::mend`: the damaged chunks of a copy; a folder of parts |
 //!
 //! # Layers
 //!
@@ -41,8 +42,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - **A delivered folder is only read.** `sign` and `grant` add files to the vendor's; `repair` mends a copy that it is told to
-//!   mend; nothing else writes to the operator's.
+//! - **A delivered folder is only read.** `sign` and `grant` add files to the vendor's; `repair` alone writes to the operator's, through `sys::mend`,
+//!   and only what is as signed.
 //! - **Signature first.** `ops::open` reads `SHA256SUMS` and its signatures. What reads on takes an [`ops::open::Authenticated`], which
 //!   holds a [`signing::Verified`]; only the verification in `signing` makes one.
 //! - **The payload is laid out before a byte of it is read.** The lock pins every size, so every offset and every volume follows by

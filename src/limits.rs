@@ -44,6 +44,8 @@ pub const PASSPHRASE_WORK: u8 = 20;
 pub const PASSPHRASE_TRIES: u64 = 16 << 18;
 /// Grants looked at when an identity is tried: customers of one vendor.
 pub const GRANTS: usize = 10_000;
+/// Bytes of a damage report: a line for each chunk of a TiB, and it is held in memory.
+pub const REPORT_BYTES: u64 = 16 << 20;
 /// Bytes of a path inside a bundle.
 pub const PATH_BYTES: usize = 512;
 /// Bytes of one path component: the limit of ext4, XFS, NTFS and exFAT.

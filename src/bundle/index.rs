@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::geometry::{Geometry, GeometryError};
+use crate::bundle::parity::Shape;
 use crate::bundle::{canonical, tar};
 use crate::digest::{Blob, Digest, DigestError, bare_hex};
 use crate::limits;
@@ -61,6 +62,9 @@ pub struct Index {
     /// Every model, in the order of the release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<IndexModel>,
+    /// What lost chunks of volumes are computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<Parity>,
     /// The payload as a whole.
     pub payload: Payload,
     /// The first version of the program that reads this format.
@@ -149,6 +153,28 @@ pub struct Payload {
     pub volume_bytes: u64,
 }
 
+/// What lost chunks of volumes are computed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parity {
+    /// Bytes of one parity chunk.
+    pub chunk_bytes: u64,
+    /// How it is computed.
+    pub scheme: Scheme,
+    /// Parity chunks for a hundred chunks of volumes.
+    pub share: u64,
+    /// The parity volume files; their chunks have `chunk_bytes`.
+    pub volumes: Vec<Volume>,
+}
+
+/// How parity is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheme {
+    /// Reed-Solomon over words of 16 bits: [`parity`](crate::bundle::parity).
+    #[serde(rename = "rs16")]
+    Rs16,
+}
+
 /// What is delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,7 +206,7 @@ pub struct Volume {
 impl Volume {
     /// As a file of chunks of `step` bytes.
     fn chunked(&self, step: u64) -> Chunked<'_> {
-        Chunked { name: &self.name, bytes: self.bytes, step, chunks: &self.chunks }
+        Chunked { name: &self.name, bytes: self.bytes, step, chunks: &self.chunks, sha256: self.sha256 }
     }
 }
 
@@ -195,6 +221,8 @@ pub struct Chunked<'a> {
     pub step: u64,
     /// SHA-256 of each chunk.
     pub chunks: &'a [Digest],
+    /// SHA-256 of the file.
+    pub sha256: Digest,
 }
 
 impl Chunked<'_> {
@@ -203,6 +231,12 @@ impl Chunked<'_> {
     pub fn range(&self, chunk: u64) -> (u64, u64) {
         let from = chunk.saturating_mul(self.step).min(self.bytes);
         (from, from.saturating_add(self.step).min(self.bytes))
+    }
+
+    /// The lengths of its chunks.
+    pub fn lengths(&self) -> impl Iterator<Item = u64> + use<> {
+        let (bytes, step) = (self.bytes, self.step.max(1));
+        (0..bytes.div_ceil(step)).map(move |chunk| step.min(bytes - chunk * step))
     }
 }
 
@@ -241,6 +275,12 @@ pub fn volume_name(release: &Release, seal: Seal, number: usize) -> String {
     format!("volumes/{}-{}.{:04}.tar{suffix}", release.name, release.version, number + 1)
 }
 
+/// The file name of parity volume `number` (from 0).
+#[must_use]
+pub fn parity_name(release: &Release, number: usize) -> String {
+    format!("parity/{}-{}.{:04}.parity", release.name, release.version, number + 1)
+}
+
 impl Index {
     /// The canonical text.
     pub fn to_text(&self) -> Result<Vec<u8>, IndexError> {
@@ -264,15 +304,35 @@ impl Index {
         Ok(Geometry::new(self.payload.seal, self.payload.bytes, self.payload.volume_bytes)?)
     }
 
-    /// Every file that is signed piece by piece: the volumes, in payload order.
+    /// Every file that is signed piece by piece: the volumes, in payload order, then the parity volumes.
     #[must_use]
     pub fn chunked(&self) -> Vec<Chunked<'_>> {
-        self.volumes.iter().map(|volume| volume.chunked(limits::CHUNK_BYTES)).collect()
+        let volumes = self.volumes.iter().map(|volume| volume.chunked(limits::CHUNK_BYTES));
+        let parity = self.parity.iter();
+        let parity =
+            parity.flat_map(|parity| parity.volumes.iter().map(|one| one.chunked(parity.chunk_bytes)));
+        volumes.chain(parity).collect()
+    }
+
+    /// How the parity that the index names, if any, belongs to the chunks of its volumes.
+    #[must_use]
+    pub fn parity_shape(&self) -> Option<Shape> {
+        let parity = self.parity.as_ref()?;
+        let volumes = self.volumes.iter().map(|volume| volume.chunked(limits::CHUNK_BYTES));
+        Shape::new(parity.share, volumes.flat_map(|file| file.lengths().collect::<Vec<_>>()))
+    }
+
+    /// The lengths of the parity volumes for `share`, given those of the volumes.
+    #[must_use]
+    pub fn parity_lengths(shape: &Shape, largest: u64) -> Vec<u64> {
+        let (all, most) = (shape.rows(), shape.rows_of_volume(largest));
+        (0..all.div_ceil(most)).map(|number| (all - number * most).min(most) * shape.length()).collect()
     }
 
     fn check(&self) -> Result<(), IndexError> {
         self.check_names()?;
         self.check_volumes()?;
+        self.check_parity()?;
         self.check_blobs()?;
         let mut blobs: HashSet<Digest> = self.blobs.iter().map(|b| b.digest).collect();
         if blobs.len() != self.blobs.len() {
@@ -377,6 +437,30 @@ impl Index {
             if volume.bytes != shape.file_length(number) || volume.chunks.len() as u64 != shape.chunks(number)
             {
                 return contradiction(format!("volume {} has an impossible size or chunk list", volume.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_parity(&self) -> Result<(), IndexError> {
+        let Some(parity) = &self.parity else { return Ok(()) };
+        let shape = self.parity_shape().filter(|shape| shape.length() == parity.chunk_bytes);
+        let Some(shape) = shape else {
+            return contradiction("it has a share of parity that there cannot be");
+        };
+        let lengths = Self::parity_lengths(&shape, self.geometry()?.file_length(0));
+        if parity.volumes.len() != lengths.len() {
+            return contradiction("it lists more or fewer parity volumes than follow from their share");
+        }
+        for (number, (volume, bytes)) in parity.volumes.iter().zip(lengths).enumerate() {
+            if volume.name.as_str() != parity_name(&self.release, number) {
+                return contradiction(format!("parity volume {} has the name of another", volume.name));
+            }
+            if volume.bytes != bytes || volume.chunks.len() as u64 != bytes / shape.length() {
+                return contradiction(format!(
+                    "parity volume {} has an impossible size or chunk list",
+                    volume.name
+                ));
             }
         }
         Ok(())

@@ -4,9 +4,11 @@
 //! anyone may have written to, and is held to `limits`.
 
 pub mod canonical;
+pub mod damage;
 pub mod geometry;
 pub mod grant;
 pub mod index;
+pub mod parity;
 pub mod plain;
 pub mod request;
 pub mod seal;

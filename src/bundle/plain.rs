@@ -42,7 +42,7 @@ fn is_reserved(path: &EntryPath) -> bool {
     let folded = path.as_str().to_lowercase();
     let top = folded.split('/').next().unwrap_or(&folded);
     // `build-state` is what a build that is under way remembers by; a leading dot is how it hides what is half written.
-    matches!(top, "bundle.json" | "readme.md" | "volumes" | "grants" | "licenses" | "build-state")
+    matches!(top, "bundle.json" | "readme.md" | "volumes" | "parity" | "grants" | "licenses" | "build-state")
         || top.starts_with("sha256sums")
         || top.starts_with('.')
 }

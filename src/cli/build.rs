@@ -44,6 +44,9 @@ pub(super) struct Build {
     /// Build a supplement to an upgrade: the blobs that a customer's request names, as bundle load --request wrote it.
     #[arg(long, value_name = "REQUEST")]
     r#for: Option<PathBuf>,
+    /// Parity volumes, like 5%: so much of the volumes can be lost and is mended by bundle repair with nothing sent. One more reading.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    parity: Option<u64>,
     /// Say what would be built, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -69,6 +72,7 @@ impl Verb for Build {
             sign_keys: &keys,
             recipients: &recipients,
             volume_size: self.volume_size,
+            parity: self.parity,
             program: program::running(),
             against: match (&self.since, &self.r#for) {
                 (Some(base), _) => Against::Base(base),
@@ -127,6 +131,14 @@ fn grantees(given: &[String]) -> Result<Vec<Grantee>, Failure> {
     Ok(all)
 }
 
+/// A share in percent.
+fn share(text: &str) -> Result<u64, String> {
+    let share = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<u64>().ok());
+    share
+        .filter(|share| (1..=100).contains(share))
+        .ok_or_else(|| "expected a share from 1% to 100%, like 5%".to_owned())
+}
+
 fn draw(page: &mut Page, report: &Report) {
     let done = if report.dry_run { "would be built" } else { "built" };
     page.title(&format!("{} {}: {done}", report.name, report.version));
@@ -159,6 +171,20 @@ fn draw(page: &mut Page, report: &Report) {
             format!("{}, {}", counted(&[(report.relied_on, "blob")]), ByteSize(report.relied_on_bytes));
         let of = if base.version == report.version { "the upgrade" } else { "the base" };
         rows.push(("relies on", format!("{of}, {} ({}), for {relied}", base.version, base.index.short())));
+    }
+    if let Some(parity) = &report.parity {
+        let whole =
+            if parity.whole_volume { ", a whole volume among them" } else { ", but not a whole volume" };
+        let volumes = counted(&[(parity.volumes, "volume")]);
+        rows.push((
+            "parity",
+            format!(
+                "{} %: {volumes}, {}; any {} chunks can be lost{whole}",
+                parity.share,
+                ByteSize(parity.bytes),
+                parity.chunks
+            ),
+        ));
     }
     if report.resumed_bytes > 0 {
         rows.push(("resumed", format!("{} were there from before", ByteSize(report.resumed_bytes))));

@@ -61,6 +61,11 @@ pub(super) enum Key {
 }
 
 impl Opener {
+    /// The passphrase of another key that the same command takes.
+    pub(super) fn ask(&self, ui: &Ui, path: &Path) -> Option<SecretString> {
+        self.passphrases.ask(ui, path)
+    }
+
     /// What was given, if anything was.
     pub(super) fn key(&self, ui: &Ui) -> Result<Option<Key>, Failure> {
         if self.passphrase {
@@ -145,7 +150,7 @@ fn remedy(what: &What) -> &'static str {
         | What::Size { .. }
         | What::Damaged { .. }
         | What::Unreadable { .. } => {
-            "copy the files named above again from where they came; the others need not be copied"
+            "copy the files named above again from where they came; the others need not be copied. Or mend this copy by the piece: bundle repair"
         }
         What::Miswritten { .. } => {
             "the medium, its plug or its reader is failing: copy to another one; what is there is not named as whole"

@@ -28,6 +28,7 @@ mod license;
 mod load;
 mod lock;
 mod man;
+mod parts;
 mod preflight;
 mod progress;
 mod registry;
@@ -73,6 +74,7 @@ enum Command {
     Diff(diff::Diff),
     Verify(verify::Verify),
     Repair(repair::Repair),
+    Parts(parts::Parts),
     Load(load::Load),
     Serve(serve::Serve),
     Export(export::Export),
@@ -117,6 +119,7 @@ impl Command {
             Self::Diff(verb) => verb,
             Self::Verify(verb) => verb,
             Self::Repair(verb) => verb,
+            Self::Parts(verb) => verb,
             Self::Load(verb) => verb,
             Self::Serve(verb) => verb,
             Self::Export(verb) => verb,

@@ -1,16 +1,23 @@
 //! `bundle verify`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
+use super::bundle::{Folders, Opener, advise, draw_findings};
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
 use crate::ops::finding::only_unreachable;
+use crate::ops::keys;
 use crate::ops::verify::{self, Depth, Report};
+use crate::plan::repair::Reach;
 use crate::sys::{clock, state};
+
+mod receipt;
+
+use receipt::Receipts;
 
 /// Check a bundle: signature, completeness, every byte. Nothing is written.
 ///
@@ -20,15 +27,28 @@ use crate::sys::{clock, state};
 pub(super) struct Verify {
     #[command(flatten)]
     bundle: Folders,
-    #[command(flatten)]
-    trusted: Trusted,
+    /// Your trust policy, as bundle trust init makes it.
+    #[arg(long, value_name = "POLICY", env = "BUNDLE_TRUST", hide_env_values = true)]
+    #[arg(required_unless_present = "receipt_check")]
+    trust: Option<PathBuf>,
+    /// Let a release through that is older than the highest one loaded from this machine.
+    #[arg(long)]
+    allow_downgrade: bool,
     #[command(flatten)]
     opener: Opener,
+    #[command(flatten)]
+    receipts: Receipts,
 }
 
 impl Verb for Verify {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
-        let policy = self.trusted.policy()?;
+        if let Some(receipt) = &self.receipts.receipt_check {
+            return self.receipts.check(receipt, ui);
+        }
+        let trust = self.trust.clone().unwrap_or_default();
+        let (policy, policy_bytes) = keys::policy_and_bytes(&trust)?;
+        let receipt = self.receipts.wanted(&self.bundle.folders, &self.opener, ui)?;
+        let now = clock::now();
         let key = self.opener.key(ui)?;
         let state = state::folder();
         let observer = ui.observer();
@@ -36,11 +56,15 @@ impl Verb for Verify {
             folders: &self.bundle.folders,
             policy: &policy,
             with: key.as_ref().map(super::bundle::Key::with),
-            now: clock::now(),
+            now,
             state: state.as_deref(),
-            allow_downgrade: self.trusted.allow_downgrade,
+            allow_downgrade: self.allow_downgrade,
         };
         let report = verify::verify(&request, observer.as_ref())?;
+        if let Some(receipt) = receipt {
+            let how = (now, self.allow_downgrade);
+            receipt.write(&self.bundle.folders, (&policy, &policy_bytes), how, &report)?;
+        }
         ui.answer(&report, |page| draw(page, &report));
         advise(ui, &report.findings);
         Ok(match report.ok {
@@ -52,6 +76,28 @@ impl Verb for Verify {
 
     fn when_stopped(&self) -> String {
         "Nothing was changed, and nothing is proved yet. Run the same command again.".to_owned()
+    }
+}
+
+/// How far parity reaches, in words.
+pub(super) fn reach(parity: &Reach) -> String {
+    let all = parity.there + parity.lost_parity;
+    match (parity.lost, parity.short) {
+        (0, _) if parity.lost_parity == 0 => {
+            format!("{} %: any {all} damaged chunks could be mended with nothing sent", parity.share)
+        }
+        (0, _) => format!(
+            "{} of {all} parity chunks are damaged; the content is whole, and they can be computed again",
+            parity.lost_parity
+        ),
+        (lost, 0) => format!(
+            "the damage, {lost} chunks, is within it: {} of {all} parity chunks are there; bundle repair mends it with nothing sent",
+            parity.there
+        ),
+        (lost, short) => format!(
+            "{lost} chunks are damaged and {} of {all} parity chunks are there: {short} chunks must come from another copy",
+            parity.there
+        ),
     }
 }
 
@@ -102,6 +148,9 @@ fn draw(page: &mut Page, report: &Report) {
                 ByteSize(relied.bytes)
             ),
         ));
+    }
+    if let Some(parity) = &report.parity {
+        rows.push(("parity", reach(parity)));
     }
     page.rows(&rows);
     draw_findings(page, &report.findings);

@@ -13,6 +13,7 @@ use signing::{KeyId, SecretKey};
 use crate::bundle::geometry::GeometryError;
 use crate::bundle::grant::{GrantError, Recipient};
 use crate::bundle::index::{self, IndexError};
+use crate::bundle::parity::Shape;
 use crate::bundle::{Geometry, seal};
 use crate::checked::ByteSize;
 use crate::digest::Digest;
@@ -32,6 +33,7 @@ mod base;
 mod fill;
 mod finish;
 mod journal;
+mod parity;
 mod plain;
 mod texts;
 
@@ -47,6 +49,8 @@ pub struct Request<'a> {
     pub recipients: &'a [Grantee],
     /// Overrides the release's volume size.
     pub volume_size: Option<ByteSize>,
+    /// Parity chunks for a hundred chunks of volumes, 1 to 100; `None` for no parity.
+    pub parity: Option<u64>,
     /// The running program, when it could run on the operator's machine; carried when the release declares no tool named `bundle`.
     pub program: Option<Static>,
     /// What the customers have already.
@@ -124,6 +128,9 @@ pub struct Report {
     pub payload_bytes: u64,
     /// Volume files.
     pub volumes: usize,
+    /// What lost chunks can be computed from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity: Option<Parity>,
     /// Bytes of all volume files: what the medium must hold.
     pub volume_bytes: u64,
     /// Bytes of payload that an earlier, interrupted run had done.
@@ -137,6 +144,21 @@ pub struct Report {
     pub grants: Vec<String>,
     /// What a person should know.
     pub findings: Vec<Finding>,
+}
+
+/// The parity of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Parity {
+    /// Parity chunks for a hundred chunks.
+    pub share: u64,
+    /// Parity volume files.
+    pub volumes: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Chunks that may be lost.
+    pub chunks: u64,
+    /// Whether a whole volume may be.
+    pub whole_volume: bool,
 }
 
 /// Something a person should know of a bundle that was built.
@@ -233,6 +255,9 @@ pub enum Error {
     /// Volumes too small or too large.
     #[error("a volume size of {0} bytes is outside 128 KiB to 4 GiB")]
     VolumeSize(u64),
+    /// A share of parity that there is not.
+    #[error("a parity of {0} % is outside 1 % to 100 %")]
+    Share(u64),
     /// The payload has no possible shape.
     #[error(transparent)]
     Shape(#[from] GeometryError),
@@ -370,7 +395,7 @@ pub fn build(
         observer.event(Event::Advance { bytes: report.resumed_bytes });
         filling.run(ATTEMPTS)?;
         observer.event(Event::End);
-        finish::finish(&plan, &work, request, reach)?;
+        finish::finish(&plan, &work, (request, reach), observer.as_ref())?;
     }
     let sealed = work.publish(&report.folder)?;
     report.index = Some(sealed);
@@ -384,6 +409,7 @@ pub(crate) struct Plan {
     lock_bytes: Vec<u8>,
     payload: Payload,
     shape: Geometry,
+    parity: Option<Shape>,
     release: index::Release,
     /// What follows name and version in the folder's name.
     suffix: String,
@@ -417,12 +443,23 @@ impl Plan {
         };
         let payload = payload::payload(&lock, base.as_ref())?;
         let shape = Geometry::new(lock.seal, payload.bytes, volume_bytes)?;
+        let parity = request.parity.map(|share| parity::shape(&shape, share).ok_or(Error::Share(share)));
+        let parity = parity.transpose()?;
         let release = index::Release {
             name: lock.name.clone(),
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         };
-        Ok(Self { lock_digest: Digest::of(&lock_bytes), lock, lock_bytes, payload, shape, release, suffix })
+        Ok(Self {
+            lock_digest: Digest::of(&lock_bytes),
+            lock,
+            lock_bytes,
+            payload,
+            shape,
+            parity,
+            release,
+            suffix,
+        })
     }
 
     fn folder_name(&self) -> String {
@@ -453,6 +490,7 @@ impl Plan {
             blobs: self.payload.blobs.len(),
             payload_bytes: self.payload.bytes,
             volumes: self.shape.volumes(),
+            parity: self.parity.as_ref().map(|parity| parity::summary(parity, &self.shape)),
             volume_bytes: self.shape.total_length(),
             resumed_bytes: 0,
             index: None,
@@ -482,7 +520,8 @@ impl Plan {
     }
 
     fn check_room(&self, out: &Path, work: &journal::Work) -> Result<(), Error> {
-        let mut need = self.shape.total_length() + self.small_files();
+        let parity = self.parity.as_ref().map_or(0, |parity| parity.rows() * parity.length());
+        let mut need = self.shape.total_length() + parity + self.small_files();
         for (number, name) in self.volume_names()?.iter().enumerate() {
             let written = name.under(work.folder()).symlink_metadata().map_or(0, |facts| facts.len());
             need = need.saturating_sub(written.min(self.shape.file_length(number)));

@@ -108,6 +108,14 @@ pub fn recipients(given: &str) -> Result<Vec<Recipient>, Error> {
 
 /// The trust policy in a file.
 pub fn policy(path: &Path) -> Result<Policy, Error> {
+    Ok(policy_and_bytes(path)?.0)
+}
+
+/// The same, with the bytes it was read from, for a record of them.
+pub fn policy_and_bytes(path: &Path) -> Result<(Policy, Vec<u8>), Error> {
     let text = fs::read_limited(path, limits::HAND_WRITTEN_BYTES)?;
-    Policy::from_json(&text).map_err(|source| Error::Policy { path: path.to_owned(), source })
+    match Policy::from_json(&text) {
+        Ok(policy) => Ok((policy, text)),
+        Err(source) => Err(Error::Policy { path: path.to_owned(), source }),
+    }
 }

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cluster;
 pub mod copy;
+pub mod damage;
 pub mod diagnose;
 pub mod diff;
 pub mod export;
@@ -17,7 +18,9 @@ pub mod load;
 pub mod lock;
 pub mod manifests;
 pub mod open;
+pub mod parts;
 pub mod preflight;
+pub mod receipt;
 pub mod relocate;
 pub mod remember;
 pub mod repair;

@@ -357,7 +357,7 @@ impl Authenticated {
 
 /// Where `index` and `sums` say different things of one file.
 pub(crate) fn contradictions(sums: &Sums, index: &Index) -> Vec<Finding> {
-    let volumes = index.volumes.iter().map(|volume| (&volume.name, volume.sha256));
+    let volumes = index.chunked().into_iter().map(|file| (file.name, file.sha256));
     volumes
         .chain(index.plain().map(|(path, _, sha256)| (path, sha256)))
         .filter(|(path, sha256)| sums.get(path) != Some(sha256))

@@ -4,24 +4,31 @@
 //! written and again when it is read back, only damaged bytes are written over, and the copies it comes from are only read. So it can be
 //! stopped at any moment: what was mended is right, what was not is as wrong as before, and the next run finds out which is which.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
-use crate::bundle::index::{IndexError, Release};
+use crate::bundle::damage::Damage;
+use crate::bundle::index::{Chunked, IndexError, Release};
+use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
 use crate::ops::open::{self, copies};
-use crate::plan::repair::{self as plan, From, Piece, Plan};
+use crate::ops::sign::INDEX;
+use crate::plan::repair::{self as plan, From, Parity, Piece, Reach, Step};
 use crate::progress::{Event, Observer};
 use crate::sys::fs;
 use crate::sys::mend::Mending;
 
 mod act;
+mod parity;
 mod places;
 mod survey;
 
+use parity::SCRATCH;
 use places::Places;
+pub(crate) use places::part_name;
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -29,6 +36,8 @@ pub struct Request<'a> {
     pub folders: &'a [PathBuf],
     /// Where its pieces may come from: other copies, damaged or not, and folders of parts.
     pub from: &'a [PathBuf],
+    /// What is damaged, as a report says: then nothing else is looked at.
+    pub damage: Option<&'a Damage>,
     /// Who is trusted.
     pub policy: &'a Policy,
     /// Seconds since 1970; `None` where there is no clock.
@@ -63,6 +72,9 @@ pub struct Report {
     pub list_from: PathBuf,
     /// Bytes of volumes that were looked at.
     pub bytes: u64,
+    /// How far parity reaches, where the bundle has any, before anything comes from copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity: Option<Reach>,
     /// What was mended, or would be.
     pub mended: Vec<Mended>,
     /// Everything seen; what is still not as signed is named by a finding that refuses.
@@ -75,9 +87,11 @@ pub struct Mended {
     /// Which.
     #[serde(flatten)]
     pub piece: Piece,
-    /// The copy it came from; `None` where something was cut off.
+    /// The copy it came from; `None` where it was computed, or something was cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<PathBuf>,
+    /// Whether it was computed from what is left and from parity.
+    pub computed: bool,
 }
 
 /// Why nothing was mended.
@@ -99,6 +113,22 @@ pub enum Error {
         folder: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A report of another bundle.
+    #[error("the report is about another bundle than {folder}", folder = folder.display())]
+    OtherReport {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The medium is too small.
+    #[error("{folder} has {free} bytes free; {need} are needed", folder = folder.display())]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes that would be written beside what is there.
+        need: u64,
+        /// Bytes free.
+        free: u64,
     },
     /// What is mended and what it is mended from are one folder.
     #[error("{folder} cannot be mended from itself", folder = folder.display())]
@@ -137,6 +167,7 @@ pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         signers: vec![],
         list_from: known.from.clone(),
         bytes: 0,
+        parity: None,
         mended: vec![],
         findings: known.findings.clone(),
     };
@@ -146,38 +177,55 @@ pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     report.signers = bundle.index.signers().to_vec();
     report.findings.extend(bundle.contradictions());
 
-    let places = Places::new(request.from);
+    // What a killed run had computed waits there.
+    let mut others = request.from.to_vec();
+    others.extend(request.folders.iter().map(|folder| folder.join(SCRATCH)).filter(|folder| folder.is_dir()));
+    let places = Places::new(&others);
     let chunked = index.chunked();
-    report.bytes = chunked.iter().map(|file| file.bytes).sum();
-    let items = chunked.iter().map(|file| file.chunks.len() as u64).sum();
-    observer.event(Event::Begin { verb: "check", bytes: report.bytes, items });
-    let seen = survey::survey(&known, bundle, &chunked, &places, observer);
-    observer.event(Event::End);
+    let only = only(request, &known, &chunked, &mut report.findings)?;
+    let seen = survey::survey(&known, bundle, (&chunked, only.as_ref()), &places, observer);
+    report.bytes = seen.bytes;
     if !seen.any_chunk && !request.folders.contains(&known.from) {
         let release = index.release.clone();
         let folder = bundle.home().to_owned();
         return Err(Error::NoCopy { folder, from: known.from, name: release.name, version: release.version });
     }
     report.findings.extend(seen.findings);
-    let Plan { steps, left } = plan::plan(seen.wrong);
-    let left = left.into_iter().map(|left| unmended(&left.piece, left.why));
-    report.findings.extend(left);
+    let parity = Parity::of(index);
+    report.parity = parity.as_ref().map(|parity| parity.reach(seen.wrong.iter().map(|wrong| &wrong.piece)));
+    let planned = plan::plan(seen.wrong, parity.as_ref());
+    report.findings.extend(planned.left.iter().map(|left| unmended(&left.piece, left.why.clone())));
+    let steps = &planned.steps;
     if request.mode == Mode::Write && !steps.is_empty() {
+        room(bundle.home(), &chunked, steps, &bundle.folders)?;
         let mending = begin(request.folders)?;
-        let bytes = steps.iter().map(|step| length(&step.piece)).sum();
+        let computed = if steps.iter().any(|step| step.from == From::Parity) { report.bytes } else { 0 };
+        let copied = steps.iter().filter(|step| step.from != From::Parity).map(|step| length(&step.piece));
+        let bytes = copied.sum::<u64>() + computed;
         observer.event(Event::Begin { verb: "repair", bytes, items: steps.len() as u64 });
-        let acting =
-            act::Acting { known: &known, bundle, chunked: &chunked, places: &places, mending: &mending };
-        let done = acting.run(&steps, observer);
+        let acting = act::Acting {
+            known: &known,
+            bundle,
+            chunked: &chunked,
+            parity: parity.as_ref(),
+            places: &places,
+            mending: &mending,
+        };
+        let done = acting.run(&planned, observer);
+        act::sweep(&mending);
         observer.event(Event::End);
-        for (step, outcome) in steps.into_iter().zip(done) {
+        for (step, outcome) in planned.steps.into_iter().zip(done) {
             match outcome {
-                Ok(()) => report.mended.push(mended(step.piece, step.from, request.from)),
+                Ok(()) => report.mended.push(mended(step.piece, step.from, &others)),
                 Err(why) => report.findings.push(unmended(&step.piece, why)),
             }
         }
     } else {
-        report.mended = steps.into_iter().map(|step| mended(step.piece, step.from, request.from)).collect();
+        if request.mode == Mode::Write && others.len() > request.from.len() {
+            act::sweep(&begin(request.folders)?);
+        }
+        report.mended =
+            planned.steps.into_iter().map(|step| mended(step.piece, step.from, &others)).collect();
     }
     report.ok = !refused(&report.findings);
     Ok(report)
@@ -186,9 +234,9 @@ pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
 fn mended(piece: Piece, from: From, copies: &[PathBuf]) -> Mended {
     let copy = match from {
         From::Copy(number) => copies.get(number).cloned(),
-        From::Cut => None,
+        From::Parity | From::Cut => None,
     };
-    Mended { piece, copy }
+    Mended { piece, copy, computed: from == From::Parity }
 }
 
 /// Bytes that a piece moves, as far as that is known beforehand.
@@ -206,6 +254,51 @@ fn unmended(piece: &Piece, why: String) -> Finding {
         Piece::Tail { .. } | Piece::File { .. } => None,
     };
     Finding::refuse(What::Unmended { path, chunk, why })
+}
+
+/// What a report names, when there is one and the copy itself proves that it is the bundle the report is about.
+fn only(
+    request: &Request<'_>,
+    known: &copies::Known,
+    chunked: &[Chunked<'_>],
+    findings: &mut Vec<Finding>,
+) -> Result<Option<BTreeSet<Piece>>, Error> {
+    let (Some(damage), Some(bundle)) = (request.damage, &known.bundle) else { return Ok(None) };
+    let index = INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
+    if damage.index.is_some() && damage.index != index {
+        return Err(Error::OtherReport { folder: bundle.home().to_owned() });
+    }
+    if !request.folders.contains(&known.from) || damage.index.is_none() {
+        return Ok(None);
+    }
+    let (pieces, unknown) = plan::named(damage, chunked, &|path| bundle.sums.contains(path));
+    findings.extend(unknown.into_iter().map(|path| {
+        let detail = format!("the report names {path}, which this bundle does not list");
+        Finding::warn(What::Unchecked { detail })
+    }));
+    Ok(Some(pieces))
+}
+
+/// Whether there is room for what grows, and for what waits until it is in its place.
+fn room(home: &Path, chunked: &[Chunked<'_>], steps: &[Step], folders: &[PathBuf]) -> Result<(), Error> {
+    let named: BTreeSet<_> = steps.iter().map(|step| step.piece.path()).collect();
+    let there = |file: &Chunked<'_>| {
+        folders
+            .iter()
+            .find_map(|folder| Some(file.name.under(folder).symlink_metadata().ok()?.len()))
+            .unwrap_or(0)
+    };
+    let grows = chunked.iter().filter(|file| named.contains(file.name));
+    let grows: u64 = grows.map(|file| file.bytes.saturating_sub(there(file))).sum();
+    let waits: u64 =
+        steps.iter().filter(|step| step.from == From::Parity).map(|step| length(&step.piece)).sum();
+    // What waits goes as its place fills; a chunk is there twice for a moment.
+    let need = grows.max(waits) + if waits > 0 { limits::CHUNK_BYTES } else { 0 };
+    let free = fs::free_bytes(home)?;
+    if free < need {
+        return Err(Error::NoRoom { folder: home.to_owned(), need, free });
+    }
+    Ok(())
 }
 
 /// Takes hold of every folder of the copy.

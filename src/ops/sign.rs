@@ -77,7 +77,7 @@ pub fn sign(folder: &Path, key: &SecretKey) -> Result<Report, Error> {
         return Err(Error::Changed { path });
     }
     let index = index::Index::parse(&text).map_err(|source| Error::Index { path, source })?;
-    let volumes: BTreeSet<&EntryPath> = index.volumes.iter().map(|volume| &volume.name).collect();
+    let volumes: BTreeSet<&EntryPath> = index.chunked().iter().map(|file| file.name).collect();
     for (name, digest) in sums.iter().filter(|(name, _)| !volumes.contains(name)) {
         if delivered::hash(folder, name, limits::PLAIN_FILE_BYTES)? != *digest {
             return Err(Error::Changed { path: name.under(folder) });

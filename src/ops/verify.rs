@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
+use crate::bundle::damage::{self, Damage};
 use crate::bundle::grant::OpenWith;
 use crate::bundle::index::Release;
+use crate::digest::Digest;
 use crate::ops::finding::{Finding, What, refused};
+use crate::ops::sign::INDEX;
 use crate::ops::{grant, open, remember};
+use crate::plan::repair::{Parity, Reach, named};
 use crate::progress::{Event, Observer};
 use crate::release::lock::Seal;
 use crate::store::volumes::Volumes;
@@ -48,6 +52,9 @@ pub struct Report {
     /// What the bundle is; `None` when its signatures do not hold, because then it could claim anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+    /// SHA-256 of its `bundle.json`; `None` when its signatures do not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
     /// Whose signatures hold.
     pub signers: Vec<KeyId>,
     /// How deep the check went.
@@ -67,6 +74,9 @@ pub struct Report {
     pub relied_on: Option<ReliedOn>,
     /// Whether it was looked at that every image, chart and model is whole, which needs all the volumes undamaged.
     pub graphs: bool,
+    /// How far parity reaches, where the bundle has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity: Option<Reach>,
     /// Everything seen.
     pub findings: Vec<Finding>,
 }
@@ -130,6 +140,7 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     let mut report = Report {
         ok: false,
         release: None,
+        index: None,
         signers: vec![],
         depth: Depth::Signature,
         volumes: 0,
@@ -139,11 +150,13 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         blobs_listed: 0,
         relied_on: None,
         graphs: false,
+        parity: None,
         findings,
     };
     let Some(bundle) = authenticated else { return Ok(report) };
     let index = bundle.index.get();
     report.release = Some(index.release.clone());
+    report.index = INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
     report.signers = bundle.index.signers().to_vec();
     report.volumes = index.volumes.len();
     report.blobs_listed = index.blobs.len();
@@ -159,9 +172,14 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     report.findings.extend(licenses::check(&bundle, request.policy, request.now));
 
     let total = index.volumes.iter().map(|volume| volume.bytes).sum();
-    let items = index.volumes.iter().map(|volume| volume.chunks.len() as u64).sum();
+    let chunked = index.chunked();
+    let items = chunked.iter().map(|file| file.chunks.len() as u64).sum();
     report.bytes_listed = total;
-    observer.event(Event::Begin { verb: "verify", bytes: total, items });
+    observer.event(Event::Begin {
+        verb: "verify",
+        bytes: chunked.iter().map(|file| file.bytes).sum(),
+        items,
+    });
     let key = match (request.with, index.payload.seal) {
         (Some(with), Seal::Age) => match grant::release_key(bundle.home(), with, (&bundle.folders, index)) {
             // The bytes can be checked all the same.
@@ -194,6 +212,10 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         report.findings.extend(seen.findings);
     }
     report.findings.extend(folder::copies(&bundle, observer));
+    if let Some(parity) = Parity::of(index) {
+        report.findings.extend(chunks::check_parity(index, &bundle.folders, observer).findings);
+        report.parity = Some(reach(&parity, &report.findings, &bundle));
+    }
     observer.event(Event::End);
     // Said a second time, so that no gap in the findings can ever pass bytes that nobody looked at.
     if !refused(&report.findings) && report.bytes != total {
@@ -202,6 +224,25 @@ pub fn verify(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     }
     report.ok = !refused(&report.findings);
     Ok(report)
+}
+
+/// How far parity reaches when this was found.
+fn reach(parity: &Parity, findings: &[Finding], bundle: &open::Authenticated) -> Reach {
+    let places = findings.iter().filter_map(|finding| {
+        let (path, what) = match &finding.what {
+            What::Missing { path }
+            | What::Unreadable { path, .. }
+            | What::Denied { path, .. }
+            | What::Gone { path, .. } => (path, damage::What::Whole),
+            What::Size { path, got, .. } => (path, damage::What::Length(*got)),
+            What::Damaged { path, chunk, .. } => (path, damage::What::Chunk(*chunk)),
+            _ => return None,
+        };
+        Some(damage::Place { path: path.clone(), what })
+    });
+    let damage = Damage { places: places.collect(), ..Damage::default() };
+    let (pieces, _) = named(&damage, &bundle.index.get().chunked(), &|path| bundle.sums.contains(path));
+    parity.reach(pieces.iter())
 }
 
 /// Whether this release is older than the highest one loaded from this machine, with the weight that the policy gives to it.

@@ -210,6 +210,7 @@ pub fn index(lock: &Lock, lock_digest: Digest, payload: &Payload, volume_bytes: 
         }),
         lock: lock_digest,
         models: Vec::new(),
+        parity: None,
         payload: crate::bundle::index::Payload {
             bytes: payload.bytes,
             chunk_bytes: limits::CHUNK_BYTES,

@@ -9,6 +9,7 @@ use crate::digest::Blob;
 
 pub mod ahead;
 mod error;
+pub mod parity;
 pub mod proven;
 pub mod resume;
 pub mod volumes;

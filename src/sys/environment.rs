@@ -15,6 +15,22 @@ pub fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// The user this program runs as: the name that `/etc/passwd` has for the number, and the number.
+#[must_use]
+pub fn user() -> (String, u32) {
+    /// Bytes of it that are looked through.
+    const PASSWD: u64 = 1 << 20;
+    let uid = rustix::process::geteuid().as_raw();
+    let text = super::fs::read_limited(std::path::Path::new("/etc/passwd"), PASSWD).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let name = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    (name.unwrap_or_else(|| "unknown".to_owned()), uid)
+}
+
 /// What this machine calls itself.
 #[must_use]
 pub fn host_name() -> String {

@@ -258,6 +258,20 @@ pub fn read_ahead(file: &File, from: u64, to: u64) {
     let _ = rustix::fs::fadvise(file, from, length, rustix::fs::Advice::WillNeed);
 }
 
+/// Lets this process have as many files open as its hard limit allows; shells give a soft one of 1024.
+pub fn open_many() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What is not allowed is found out when a file cannot be opened.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Tells the system that a file is read in small pieces far apart, so that it reads no more than is asked for. A hint.
+pub fn read_scattered(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
+}
+
 /// Takes a file away that only its writer cares for, and drafts of it that a killed writer left. What cannot be removed stays.
 pub fn forget(path: &Path) {
     let _ = std::fs::remove_file(path);

@@ -65,6 +65,27 @@ impl Mending {
         Ok(Large { file, path })
     }
 
+    /// Takes a file away.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn remove(&self, name: &EntryPath) -> Result<(), Error> {
+        let path = name.under(&self.folder);
+        let at = parent(&self.folder, name, Missing::IsAFault)?;
+        unlinkat(&at, name.name(), AtFlags::empty()).map_err(|errno| fault(&path, errno))
+    }
+
+    /// Takes folders away that are empty, in the order given.
+    pub fn remove_folders(&self, names: &[&str]) {
+        for name in names {
+            let Ok(name) = name.parse::<EntryPath>() else { continue };
+            if let Ok(at) = parent(&self.folder, &name, Missing::IsAFault) {
+                // One that is not empty stays, and is named by the next check.
+                let _ = unlinkat(&at, name.name(), AtFlags::REMOVEDIR);
+            }
+        }
+    }
+
     /// Begins a small file, in place of whatever has its name.
     ///
     /// # Errors
@@ -97,6 +118,14 @@ impl Large {
         let length = std::num::NonZeroU64::new(bytes.len() as u64);
         let _ = rustix::fs::fadvise(&self.file, from, length, rustix::fs::Advice::DontNeed);
         Ok(())
+    }
+
+    /// Writes `bytes` at `from`, and does not wait for the device.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn write(&self, bytes: &[u8], from: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, from).map_err(|e| self.io(e))
     }
 
     /// The file, for reading what was put.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use age::secrecy::ExposeSecret as _;
 use bundle::bundle::grant::{self, Identities, Identity, OpenWith, Recipient, SealTo};
 use bundle::bundle::index::{
-    Index, IndexBlob, IndexChart, IndexImage, IndexModel, IndexReferrer, Kind, Payload, Release, Volume,
-    volume_name,
+    Index, IndexBlob, IndexChart, IndexImage, IndexModel, IndexReferrer, Kind, Parity, Payload, Release,
+    Scheme, Volume, parity_name, volume_name,
 };
+use bundle::bundle::parity::{Columns, Shape};
 use bundle::bundle::seal::{PLAIN, ReleaseKey, VolumeKey};
 use bundle::bundle::sums::Sums;
 use bundle::bundle::tar;
@@ -53,6 +54,8 @@ pub(crate) struct Forgery {
     /// The key that image `two` is said to be signed with.
     pub(crate) cosign_key: Option<String>,
     pub(crate) volume_bytes: u64,
+    /// A share of parity, in percent.
+    pub(crate) parity: Option<u64>,
     /// A volume that is sealed under a key that nobody was granted.
     pub(crate) foreign: Option<usize>,
     /// A change to the files that name things for stock tools.
@@ -92,6 +95,7 @@ impl Forgery {
             referrers: vec![],
             cosign_key: None,
             volume_bytes,
+            parity: None,
             foreign: None,
             names: |_, text| text,
             edit: |text| text,
@@ -229,6 +233,7 @@ impl Forgery {
             license: None,
             lock: Digest::of(b""),
             models: self.models.clone(),
+            parity: None,
             payload: Payload {
                 bytes: 0,
                 chunk_bytes: CHUNK_BYTES,
@@ -246,6 +251,41 @@ impl Forgery {
         }
     }
 
+    /// Writes parity volumes for these volumes.
+    fn write_parity(&self, share: u64, volumes: &[Vec<u8>], folder: &Path) -> Parity {
+        let chunks: Vec<&[u8]> =
+            volumes.iter().flat_map(|bytes| bytes.chunks(usize::try_from(CHUNK_BYTES).unwrap())).collect();
+        let shape = Shape::new(share, chunks.iter().map(|chunk| chunk.len() as u64)).unwrap();
+        assert_eq!(shape.groups(), 1);
+        let group = shape.group(0);
+        let mut columns = Columns::new(&group, shape.length());
+        let mut read = |place: u64, room: &mut [u8]| {
+            let chunk = chunks[usize::try_from(place).unwrap()];
+            room[..chunk.len()].copy_from_slice(chunk);
+            room[chunk.len()..].fill(0);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        columns.compute(&group, shape.length(), &mut read).unwrap();
+        fs::create_dir_all(folder.join("parity")).unwrap();
+        let (mut row, mut made) = (0, vec![]);
+        let lengths = Index::parity_lengths(&shape, volumes[0].len() as u64);
+        for (number, length) in lengths.into_iter().enumerate() {
+            let mut bytes = Vec::new();
+            let mut hashes = Vec::new();
+            while (bytes.len() as u64) < length {
+                let chunk = columns.row(row, shape.length());
+                hashes.push(Digest::of(chunk));
+                bytes.extend_from_slice(chunk);
+                row += 1;
+            }
+            let name = parity_name(&self.release(), number);
+            fs::write(folder.join(&name), &bytes).unwrap();
+            let (name, sha256) = (name.parse().unwrap(), Digest::of(&bytes));
+            made.push(Volume { bytes: length, chunks: hashes, name, sha256 });
+        }
+        Parity { chunk_bytes: shape.length(), scheme: Scheme::Rs16, share, volumes: made }
+    }
+
     /// Writes the bundle, signed by `keys` and granted to everyone in `yard`.
     pub(crate) fn write(&self, yard: &Yard, name: &str, keys: &[&SecretKey]) -> PathBuf {
         let folder = yard.path(name);
@@ -260,6 +300,7 @@ impl Forgery {
         index.payload.bytes = payload.len() as u64;
         let mut files = Vec::new();
         let mut volumes = Vec::new();
+        let mut sealed = Vec::new();
         for (number, slice) in payload.chunks(usize::try_from(self.volume_bytes).unwrap()).enumerate() {
             let foreign = ReleaseKey::generate().unwrap();
             let key = if self.foreign == Some(number) { &foreign } else { &key };
@@ -270,8 +311,12 @@ impl Forgery {
             let volume = Volume { bytes: bytes.len() as u64, chunks, name, sha256: Digest::of(&bytes) };
             files.push((volume.name.clone(), volume.sha256));
             volumes.push(volume);
+            sealed.push(bytes);
         }
         index.volumes = volumes;
+        index.parity = self.parity.map(|share| self.write_parity(share, &sealed, &folder));
+        let parity = index.parity.iter().flat_map(|one| &one.volumes);
+        files.extend(parity.map(|one| (one.name.clone(), one.sha256)));
         let text = (self.edit)(String::from_utf8(index.to_text().unwrap()).unwrap());
         for (name, bytes) in [("bundle.json", text.as_bytes()), ("README.md", b"# read me\n")] {
             fs::write(folder.join(name), bytes).unwrap();

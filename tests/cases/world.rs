@@ -88,6 +88,15 @@ impl World {
     }
 
     pub(crate) fn try_build(&self, out: &str) -> Result<build::Report, build::Error> {
+        self.try_build_with(out, None)
+    }
+
+    /// With a share of parity.
+    pub(crate) fn try_build_with(
+        &self,
+        out: &str,
+        parity: Option<u64>,
+    ) -> Result<build::Report, build::Error> {
         let observer: Arc<dyn Observer> = Arc::new(Silent);
         let request = build::Request {
             against: bundle::ops::build::Against::Nothing,
@@ -96,6 +105,7 @@ impl World {
             sign_keys: std::slice::from_ref(&self.key),
             recipients: &self.grantees,
             volume_size: None,
+            parity,
             program: None,
             mode: build::Mode::Write,
         };

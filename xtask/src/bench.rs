@@ -9,6 +9,7 @@ mod copy;
 mod machine;
 mod measure;
 mod medium;
+mod parity;
 mod peers;
 mod report;
 mod row;

@@ -25,6 +25,7 @@ fn of(error: Error) -> Failure {
         Error::NoRecipient => Failure::usage("no_recipient", "")
             .hint("name the vendor's escrow, so that more grants can be made later: --recipient escrow.pub"),
         Error::VolumeSize(_) => Failure::usage("volume_size", "").hint("give one like --volume-size 4GiB"),
+        Error::Share(_) => Failure::usage("parity", "").hint("give one like --parity 5%"),
         Error::Shape(_) | Error::Plan(_) => Failure::usage("payload", "")
             .hint("a larger --volume-size makes fewer volumes; smaller releases fit always"),
         Error::Exists { folder } => Failure::usage("exists", "").hint(format!(

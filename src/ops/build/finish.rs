@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::ops::sign::{INDEX, SUMS, write_signature};
 use crate::path::EntryPath;
 use crate::plan::payload;
+use crate::progress::Observer;
 use crate::release::lock::LockedTool;
 use crate::sources::Reach;
 use crate::sys::{fs, own};
@@ -18,8 +19,8 @@ use crate::sys::{fs, own};
 pub(super) fn finish(
     plan: &Plan,
     work: &Work,
-    request: &Request<'_>,
-    reach: &dyn Reach,
+    (request, reach): (&Request<'_>, &dyn Reach),
+    observer: &dyn Observer,
 ) -> Result<(), Error> {
     let folder = work.folder();
     sweep(folder)?;
@@ -32,9 +33,10 @@ pub(super) fn finish(
     index.tools.extend(ourselves.map(payload::index_tool));
     index.tools.sort_by(|one, other| one.path.cmp(&other.path));
     index.volumes = known.written.into_values().collect();
+    index.parity = super::parity::write(plan, &index, folder, observer)?;
     let text = index.to_text()?;
     let mut files: Vec<(EntryPath, Digest)> =
-        index.volumes.iter().map(|volume| (volume.name.clone(), volume.sha256)).chain(plain).collect();
+        index.chunked().iter().map(|file| (file.name.clone(), file.sha256)).chain(plain).collect();
     // What is signed must be what a reader accepts. Two of an index are not held at the same time.
     drop(index);
     crate::bundle::Index::parse(&text)?;

@@ -138,7 +138,8 @@ impl Work {
         let same = index.lock == plan.lock_digest
             && index.payload.seal == plan.lock.seal
             && index.payload.volume_bytes == plan.shape.volume_bytes()
-            && index.base.as_ref().map(|base| base.index) == plan.base();
+            && index.base.as_ref().map(|base| base.index) == plan.base()
+            && index.parity.as_ref().map(|parity| parity.share) == plan.parity.map(|parity| parity.share());
         if !same {
             return Err(Error::Unfinished { folder });
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::Index;
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
-use crate::limits::{self, CHUNK_BYTES};
+use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::grant::GrantName;
 use crate::ops::inspect::names;
@@ -95,9 +95,10 @@ impl Gathering<'_> {
         self.findings.push(Finding::refuse(what));
     }
 
-    /// Every listed file but the volumes and the index.
+    /// Every listed file but the volumes, those of parity among them, and the index.
     fn listed(&mut self) {
-        let volumes: HashSet<&EntryPath> = self.origin.index.volumes.iter().map(|v| &v.name).collect();
+        let volumes: HashSet<&EntryPath> =
+            self.origin.index.chunked().into_iter().map(|file| file.name).collect();
         for (path, sha256) in self.origin.sums.iter() {
             if !volumes.contains(path) && path.as_str() != INDEX {
                 self.plain(path, *sha256, false);
@@ -129,8 +130,8 @@ impl Gathering<'_> {
     }
 
     fn volumes(&mut self) {
-        for volume in &self.origin.index.volumes {
-            let length = open_volume(self.origin.folders, &volume.name)
+        for volume in self.origin.index.chunked() {
+            let length = open_volume(self.origin.folders, volume.name)
                 .map_err(|error| folder::unopened(volume.name.as_str(), &error).what)
                 .and_then(|(file, _)| {
                     let unread = |e: std::io::Error| What::Unreadable {
@@ -147,8 +148,8 @@ impl Gathering<'_> {
                 Err(what) => self.refuse(what),
             }
             let pieces = volume.chunks.iter().zip(0..).map(|(sha256, chunk)| {
-                let from = chunk * CHUNK_BYTES;
-                Piece { from, to: volume.bytes.min(from + CHUNK_BYTES), sha256: *sha256 }
+                let (from, to) = volume.range(chunk);
+                Piece { from, to, sha256: *sha256 }
             });
             self.items.push(Item {
                 path: volume.name.clone(),

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::places::{Places, read};
+use super::parity::{Computing, SCRATCH};
+use super::places::{CHUNKS, Places, read};
 use crate::bundle::index::Chunked;
 use crate::checked::small;
 use crate::digest::{Digest, Hasher};
@@ -10,7 +11,7 @@ use crate::ops::open::Authenticated;
 use crate::ops::open::copies::Known;
 use crate::ops::sign::SUMS;
 use crate::path::EntryPath;
-use crate::plan::repair::{From, Piece, Step};
+use crate::plan::repair::{From, Parity, Piece, Plan};
 use crate::progress::{Event, ItemState, Observer};
 use crate::sys::fs;
 use crate::sys::mend::{Large, Mending};
@@ -25,30 +26,38 @@ pub(super) struct Acting<'a> {
     pub(super) known: &'a Known,
     pub(super) bundle: &'a Authenticated,
     pub(super) chunked: &'a [Chunked<'a>],
+    pub(super) parity: Option<&'a Parity>,
     pub(super) places: &'a Places<'a>,
     pub(super) mending: &'a [(PathBuf, Mending)],
 }
 
 impl Acting<'_> {
     /// Takes every step; gives what became of each, or why not.
-    pub(super) fn run(&self, steps: &[Step], observer: &dyn Observer) -> Vec<Result<(), String>> {
+    pub(super) fn run(&self, plan: &Plan, observer: &dyn Observer) -> Vec<Result<(), String>> {
+        let steps = &plan.steps;
         let mut room = Vec::new();
-        let mut done: Vec<Result<(), String>> = steps
-            .iter()
-            .map(|step| {
-                let (outcome, bytes) = match &step.piece {
-                    Piece::Chunk { path, chunk, from, to } => {
-                        (self.chunk((path, *chunk), step.from, &mut room), to - from)
+        let mut done: Vec<Result<(), String>> = Vec::new();
+        for step in steps {
+            let (outcome, bytes) = match (&step.piece, step.from) {
+                (_, From::Parity) => {
+                    // All at once, when the first is due: they are computed in one reading.
+                    if done.len() == steps.iter().take_while(|step| step.from != From::Parity).count() {
+                        let computed = self.compute(plan, &done, observer);
+                        done.extend(computed);
                     }
-                    Piece::Tail { path, bytes } => (self.cut(path, *bytes), 0),
-                    Piece::File { path } => (self.small(path, step.from), 0),
-                };
-                let state = if outcome.is_ok() { ItemState::Done } else { ItemState::Failed };
-                observer.event(Event::Advance { bytes });
-                observer.event(Event::Item { name: step.piece.path().as_str(), digest: None, bytes, state });
-                outcome
-            })
-            .collect();
+                    continue;
+                }
+                (Piece::Chunk { path, chunk, from, to }, copy) => {
+                    (self.chunk((path, *chunk), copy, &mut room), to - from)
+                }
+                (Piece::Tail { path, bytes }, _) => (self.cut(path, *bytes), 0),
+                (Piece::File { path }, copy) => (self.small(path, copy), 0),
+            };
+            let state = if outcome.is_ok() { ItemState::Done } else { ItemState::Failed };
+            observer.event(Event::Advance { bytes });
+            observer.event(Event::Item { name: step.piece.path().as_str(), digest: None, bytes, state });
+            done.push(outcome);
+        }
         // A volume that was made anew has a name that a power cut could still take away.
         let mut settled: Option<(&EntryPath, Result<(), String>)> = None;
         for (step, outcome) in steps.iter().zip(&mut done) {
@@ -64,11 +73,53 @@ impl Acting<'_> {
         done
     }
 
+    /// Computes what comes from parity, in the order of the steps that want it. `done` is what became of those before.
+    fn compute(
+        &self,
+        plan: &Plan,
+        done: &[Result<(), String>],
+        observer: &dyn Observer,
+    ) -> Vec<Result<(), String>> {
+        let wanted: Vec<&Piece> =
+            plan.steps.iter().filter(|step| step.from == From::Parity).map(|step| &step.piece).collect();
+        let Some(parity) = self.parity else {
+            return wanted.iter().map(|_| Err(NO_MORE.to_owned())).collect();
+        };
+        let failed =
+            plan.steps.iter().zip(done).filter(|(_, outcome)| outcome.is_err()).map(|(step, _)| &step.piece);
+        let left = plan.left.iter().map(|left| &left.piece);
+        let lost = parity.lost(wanted.iter().copied().chain(failed).chain(left));
+        let home = self.home();
+        let computing = Computing { parity, chunked: self.chunked, folders: &self.bundle.folders, home };
+        let group = |piece: &Piece| parity.slot(piece).map(|(group, _)| group);
+        let mut outcomes: Vec<Result<(), String>> = wanted.iter().map(|_| Err(NO_MORE.to_owned())).collect();
+        for (number, losses) in &lost {
+            let places: Vec<usize> =
+                (0..wanted.len()).filter(|at| group(wanted[*at]) == Some(*number)).collect();
+            let pieces: Vec<&Piece> = places.iter().map(|at| wanted[*at]).collect();
+            if pieces.is_empty() {
+                continue;
+            }
+            let hold = |path: &EntryPath| self.large(path);
+            let found = computing.group((*number, losses), &pieces, &hold, observer);
+            for (at, outcome) in places.into_iter().zip(found) {
+                outcomes[at] = outcome;
+            }
+        }
+        outcomes
+    }
+
+    /// The folder of the small files.
+    fn home(&self) -> &Mending {
+        let home = self.mending.iter().find(|(folder, _)| folder == self.bundle.home());
+        &home.unwrap_or(&self.mending[0]).1
+    }
+
     fn chunk(&self, (path, chunk): (&EntryPath, u64), from: From, room: &mut Vec<u8>) -> Result<(), String> {
         let file = self.chunked.iter().find(|file| file.name == path).ok_or(NO_MORE)?;
         let held = match from {
             From::Copy(number) => self.places.chunk_of(number, file, chunk, room),
-            From::Cut => false,
+            From::Parity | From::Cut => false,
         };
         if !held {
             return Err(NO_MORE.to_owned());
@@ -90,9 +141,8 @@ impl Acting<'_> {
     /// The folder that holds `path`; the first when none does.
     fn hold(&self, path: &EntryPath) -> &Mending {
         let there = |folder: &Path| path.under(folder).symlink_metadata().is_ok();
-        let first = || self.mending.iter().find(|(folder, _)| folder == self.bundle.home());
-        let found = self.mending.iter().find(|(folder, _)| there(folder)).or_else(first);
-        &found.unwrap_or(&self.mending[0]).1
+        let found = self.mending.iter().find(|(folder, _)| there(folder));
+        found.map_or_else(|| self.home(), |(_, mending)| mending)
     }
 
     fn cut(&self, path: &EntryPath, bytes: u64) -> Result<(), String> {
@@ -102,10 +152,8 @@ impl Acting<'_> {
     fn small(&self, path: &EntryPath, from: From) -> Result<(), String> {
         let told = |error: fs::Error| error.to_string();
         let From::Copy(number) = from else { return Err(NO_MORE.to_owned()) };
-        let (_, mending) =
-            self.mending.iter().find(|(folder, _)| folder == self.bundle.home()).unwrap_or(&self.mending[0]);
         let mode = if self.places.runs(number, path) { fs::PROGRAM } else { fs::PUBLIC };
-        let mut draft = mending.small(path, mode).map_err(told)?;
+        let mut draft = self.home().small(path, mode).map_err(told)?;
         let got = self.places.pass(number, path, &mut |piece| draft.put(piece)).map_err(told)?;
         if self.listed(path) != Some(got) {
             return Err(NO_MORE.to_owned());
@@ -133,5 +181,22 @@ pub(super) fn put(large: &Large, file: &Chunked<'_>, chunk: u64, bytes: &mut Vec
     match file.chunks.get(small(chunk)) {
         Some(digest) if hasher.finish() == *digest => Ok(()),
         _ => Err(NOT_KEPT.to_owned()),
+    }
+}
+
+/// Takes away what was computed on the way, by this run or by one that was killed: all of it is in its place, or is computed again.
+pub(super) fn sweep(mending: &[(PathBuf, Mending)]) {
+    let chunks = format!("{SCRATCH}/{CHUNKS}");
+    for (folder, mending) in mending {
+        let Ok(entries) = std::fs::read_dir(folder.join(&chunks)) else { continue };
+        for entry in entries.flatten() {
+            let name = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| format!("{chunks}/{name}").parse::<EntryPath>().ok());
+            // What cannot be taken away is named by the next check.
+            let _ = name.map(|name| mending.remove(&name));
+        }
+        mending.remove_folders(&[&chunks, SCRATCH]);
     }
 }

@@ -1,13 +1,12 @@
 //! Where pieces come from: other copies, and folders of parts. Only read, and believed by the hash alone.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::bundle::index::Chunked;
 use crate::checked::small;
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::limits;
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
@@ -49,7 +48,7 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Passes the file `path` of copy `number` to `take`, piece by piece; gives its hash, and whether it is a program.
+    /// Passes the file `path` of copy `number` to `take`, piece by piece; gives its hash.
     pub(super) fn pass(
         &self,
         number: usize,
@@ -57,18 +56,7 @@ impl<'a> Places<'a> {
         take: &mut dyn FnMut(&[u8]) -> Result<(), fs::Error>,
     ) -> Result<Digest, fs::Error> {
         let folder = self.folders.get(number).map_or(Path::new("."), PathBuf::as_path);
-        let mut file = delivered::open(folder, path)?.take(limits::PLAIN_FILE_BYTES.saturating_add(1));
-        let mut hasher = Hasher::new();
-        let mut piece = vec![0; small(limits::PIECE_BYTES)];
-        loop {
-            let read =
-                file.read(&mut piece).map_err(|source| fs::Error::Io { path: path.under(folder), source })?;
-            if read == 0 {
-                return Ok(hasher.finish());
-            }
-            hasher.update(&piece[..read]);
-            take(&piece[..read])?;
-        }
+        delivered::pass(folder, path, limits::PLAIN_FILE_BYTES, take)
     }
 
     /// Whether the file `path` of copy `number` can be run.

@@ -13,12 +13,12 @@ use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::open::Authenticated;
 use crate::ops::open::copies::Known;
-use crate::ops::sign::SUMS;
+use crate::ops::sign::{INDEX, SUMS};
 use crate::ops::transfer::in_parallel;
 use crate::ops::verify::chunks::hash;
 use crate::path::EntryPath;
 use crate::plan::repair::{Piece, Wrong};
-use crate::progress::Observer;
+use crate::progress::{Event, Observer};
 use crate::store;
 use crate::store::volumes::open_volume;
 use crate::sys::{delivered, fs};
@@ -26,28 +26,35 @@ use crate::sys::{delivered, fs};
 /// What was seen.
 #[derive(Default)]
 pub(super) struct Seen {
+    /// Bytes of volumes that were looked at.
+    pub(super) bytes: u64,
     pub(super) wrong: Vec<Wrong>,
     /// Whether any chunk is as signed: only a copy of this very bundle has one.
     pub(super) any_chunk: bool,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Looks at every piece.
+/// Looks at every piece, or at those alone that are named.
 pub(super) fn survey(
     known: &Known,
     bundle: &Authenticated,
-    chunked: &[Chunked<'_>],
+    (chunked, only): (&[Chunked<'_>], Option<&BTreeSet<Piece>>),
     places: &Places<'_>,
     observer: &dyn Observer,
 ) -> Seen {
-    let mut seen = large(bundle, chunked, places, observer);
+    let mut seen = large(bundle, (chunked, only), places, observer);
     let names: BTreeSet<&EntryPath> = chunked.iter().map(|file| file.name).collect();
     for (path, digest) in bundle.sums.iter().filter(|(path, _)| !names.contains(path)) {
+        let piece = Piece::File { path: path.clone() };
+        // The index is small, and without it nothing of the bundle is of use.
+        if only.is_some_and(|only| !only.contains(&piece)) && path.as_str() != INDEX {
+            continue;
+        }
         if delivered::hash(bundle.home(), path, limits::PLAIN_FILE_BYTES).is_ok_and(|got| got == *digest) {
             continue;
         }
         let copy = places.small(path, digest);
-        seen.wrong.push(Wrong { piece: Piece::File { path: path.clone() }, copy, barred: None });
+        seen.wrong.push(Wrong { piece, copy, barred: None });
     }
     // These are held already, so it does not matter which copy they came from; but they are named after the one that was gone by.
     let lists = std::iter::once((SUMS, known.sums.as_slice()));
@@ -75,7 +82,7 @@ enum There {
 
 fn large(
     bundle: &Authenticated,
-    chunked: &[Chunked<'_>],
+    (chunked, only): (&[Chunked<'_>], Option<&BTreeSet<Piece>>),
     places: &Places<'_>,
     observer: &dyn Observer,
 ) -> Seen {
@@ -94,7 +101,14 @@ fn large(
         .iter()
         .enumerate()
         .flat_map(|(number, file)| (0..file.chunks.len() as u64).map(move |chunk| (number, chunk)))
+        .filter(|(number, chunk)| only.is_none_or(|only| only.contains(&piece(&chunked[*number], *chunk))))
         .collect();
+    let length = |(number, chunk): &(usize, u64)| {
+        let (from, to) = chunked[*number].range(*chunk);
+        to - from
+    };
+    let bytes = work.iter().map(length).sum();
+    observer.event(Event::Begin { verb: "check", bytes, items: work.len() as u64 });
     let bad = Mutex::new(Vec::new());
     let good = AtomicU64::new(0);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -115,12 +129,12 @@ fn large(
     });
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     bad.sort_unstable();
-    let mut seen = Seen { any_chunk: good.into_inner() > 0, ..Seen::default() };
+    observer.event(Event::End);
+    let mut seen = Seen { bytes, any_chunk: good.into_inner() > 0, ..Seen::default() };
     let mut room = Vec::new();
     for (number, chunk) in bad {
         let file = &chunked[number];
-        let (from, to) = file.range(chunk);
-        let piece = Piece::Chunk { path: file.name.clone(), chunk, from, to };
+        let piece = piece(file, chunk);
         let barred = match &there[number] {
             There::Barred(why) => Some(why.clone()),
             There::Yes(_) | There::No => None,
@@ -143,4 +157,9 @@ fn large(
         }
     }
     seen
+}
+
+fn piece(file: &Chunked<'_>, chunk: u64) -> Piece {
+    let (from, to) = file.range(chunk);
+    Piece::Chunk { path: file.name.clone(), chunk, from, to }
 }

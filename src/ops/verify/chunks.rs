@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bundle::Index;
-use crate::bundle::index::Volume;
+use crate::bundle::index::Chunked;
 use crate::digest::Hasher;
-use crate::limits::CHUNK_BYTES;
 use crate::ops::finding::{Finding, What};
 use crate::ops::transfer::in_parallel;
 use crate::ops::verify::folder;
 use crate::progress::{Event, Observer};
 use crate::store;
-use crate::store::volumes::Volumes;
+use crate::store::volumes::{Volumes, open_volume};
 use crate::sys::fs;
 
 /// Bytes read at once: what stays in a core's own cache until it is hashed.
@@ -30,10 +30,43 @@ pub(super) struct Seen {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Hashes every chunk; a volume that cannot be opened is one finding.
+/// Opens the file with a number, and says where it lies.
+type Open<'a> = &'a (dyn Fn(usize) -> Result<(File, PathBuf), store::Error> + Sync);
+/// Says what a failed reading of a stretch of it means.
+type Fault<'a> = &'a (dyn Fn(usize, &Path, (u64, u64), std::io::Error) -> store::Error + Sync);
+
+/// Hashes every chunk of the volumes; one that cannot be opened is one finding.
 pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -> Seen {
-    let work: Vec<(usize, u64)> = index
-        .volumes
+    let files = &index.chunked()[..index.volumes.len()];
+    let fault = |number, path: &Path, range, error| volumes.read_fault(number, path, range, error);
+    check_files(files, (&|number| volumes.file(number), &fault), observer)
+}
+
+/// Hashes every chunk of the parity volumes.
+pub(super) fn check_parity(index: &Index, folders: &[PathBuf], observer: &dyn Observer) -> Seen {
+    let files = &index.chunked()[index.volumes.len()..];
+    let open = |number: usize| {
+        let name = files[number].name;
+        open_volume(folders, name).map_err(|error| match error {
+            store::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                store::Error::NoVolume { volume: name.to_string() }
+            }
+            error => error,
+        })
+    };
+    let fault = |number: usize, path: &Path, (from, to), source: std::io::Error| match source.raw_os_error() {
+        // An unreadable sector.
+        Some(5) => {
+            let chunk = from / files[number].step.max(1);
+            store::Error::Damaged { volume: files[number].name.to_string(), chunk, from, to }
+        }
+        _ => store::Error::Io { path: path.to_owned(), source },
+    };
+    check_files(files, (&open, &fault), observer)
+}
+
+fn check_files(files: &[Chunked<'_>], (open, fault): (Open<'_>, Fault<'_>), observer: &dyn Observer) -> Seen {
+    let work: Vec<(usize, u64)> = files
         .iter()
         .enumerate()
         .flat_map(|(number, volume)| (0..volume.chunks.len() as u64).map(move |chunk| (number, chunk)))
@@ -45,21 +78,19 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     in_parallel(work.len(), cores, &AtomicBool::new(false), &|item| {
         let (number, chunk) = work[item];
         // Whoever comes next to a free core finds its chunk in memory: the medium reads it while this one is hashed.
-        let coming = work.get(item + cores).and_then(|&(number, chunk)| {
-            let (file, _) = volumes.file(number).ok()?;
-            Some((file, chunk * CHUNK_BYTES))
-        });
+        let coming = work
+            .get(item + cores)
+            .and_then(|&(number, chunk)| Some((open(number).ok()?.0, files[number].range(chunk).0)));
         // Opened for each chunk: a bundle may have more volumes than a process may have open files.
-        let (file, path) = match volumes.file(number) {
+        let (file, path) = match open(number) {
             Ok(file) => file,
             Err(error) => {
                 unopened.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(error);
                 return;
             }
         };
-        let volume = &index.volumes[number];
-        let from = chunk * CHUNK_BYTES;
-        let to = volume.bytes.min(from + CHUNK_BYTES);
+        let volume = &files[number];
+        let (from, to) = volume.range(chunk);
         let ahead = |at: u64| {
             if let Some((file, from)) = &coming {
                 fs::read_ahead(file, from + at, from + at + AHEAD);
@@ -81,7 +112,7 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
             // Cut off: the size was found before; the chunk is named all the same.
             Ok(_) => {}
             Err(error) => {
-                let fault = volumes.read_fault(number, &path, (from, to), error);
+                let fault = fault(number, &path, (from, to), error);
                 // A medium that is gone says nothing of the bytes it held; an unreadable sector is damage.
                 if let store::Error::Gone { .. } | store::Error::Io { .. } = fault {
                     unopened.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_insert(fault);
@@ -94,24 +125,25 @@ pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -
     let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     bad.sort_unstable();
     let unopened = unopened.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let unopened = unopened.into_iter().map(|(number, error)| folder::unopened(volumes.name(number), &error));
+    let unopened =
+        unopened.into_iter().map(|(number, error)| folder::unopened(files[number].name.as_str(), &error));
     let bad = bad.into_iter().map(|(number, chunk, from, to)| {
-        let path = index.volumes[number].name.to_string();
+        let path = files[number].name.to_string();
         Finding::refuse(What::Damaged { path, chunk, from, to })
     });
     Seen { bytes: good.into_inner(), findings: unopened.chain(bad).collect() }
 }
 
 /// Hashes every chunk of one copy of a volume; its length too is compared.
-pub(super) fn check_file(volume: &Volume, file: &File, observer: &dyn Observer) -> Vec<Finding> {
+pub(super) fn check_file(volume: &Chunked<'_>, file: &File, observer: &dyn Observer) -> Vec<Finding> {
     let mut findings = Vec::new();
     let path = || volume.name.to_string();
     let got = file.metadata().map_or(0, |facts| facts.len());
     if got != volume.bytes {
         findings.push(Finding::refuse(What::Size { path: path(), expected: volume.bytes, got }));
     }
-    for (chunk, expected) in (0..).zip(&volume.chunks) {
-        let (from, to) = (chunk * CHUNK_BYTES, volume.bytes.min((chunk + 1) * CHUNK_BYTES));
+    for (chunk, expected) in (0..).zip(volume.chunks) {
+        let (from, to) = volume.range(chunk);
         if from >= got {
             break;
         }

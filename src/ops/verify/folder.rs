@@ -38,7 +38,8 @@ const LITTER: [&str; 9] = [
 /// Compares the folders with the signed list. Volumes' sizes are compared; whoever reads them says what else is wrong with them.
 pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let volumes: BTreeSet<&EntryPath> = bundle.index.get().volumes.iter().map(|v| &v.name).collect();
+    let chunked = bundle.index.get().chunked();
+    let volumes: BTreeSet<&EntryPath> = chunked.iter().map(|file| file.name).collect();
     let sizes: BTreeMap<&EntryPath, u64> =
         bundle.index.get().plain().map(|(path, size, _)| (path, size)).collect();
     for (path, expected) in bundle.sums.iter().filter(|(path, _)| !volumes.contains(path)) {
@@ -51,7 +52,7 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
             findings.extend(found.map(|finding| named_in(other, finding)));
         }
     }
-    for volume in &bundle.index.get().volumes {
+    for volume in &chunked {
         let path = volume.name.to_string();
         let facts = |folder: &PathBuf| volume.name.under(folder).symlink_metadata().ok();
         let found = bundle.folders.iter().find_map(facts);
@@ -76,10 +77,10 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
 /// Copies of volumes in further folders: each is read as well, so that a folder that is lent on was looked at whole.
 pub(super) fn copies(bundle: &Authenticated, observer: &dyn Observer) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for volume in &bundle.index.get().volumes {
+    for volume in &bundle.index.get().chunked() {
         let there = |folder: &&PathBuf| volume.name.under(folder).symlink_metadata().is_ok();
         for folder in bundle.folders.iter().filter(there).skip(1) {
-            let found = match delivered::open(folder, &volume.name) {
+            let found = match delivered::open(folder, volume.name) {
                 Ok(file) => chunks::check_file(volume, &file, observer),
                 Err(_) => {
                     let path = volume.name.to_string();

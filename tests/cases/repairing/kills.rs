@@ -1,12 +1,13 @@
 //! `kill -9` at seeded random moments of `repair`, and the same command again until it is done.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{Bench, VOLUME_1, VOLUME_2, change, flip};
 use crate::cases::forge::{Forgery, noise};
 
-const KILLS: usize = 30;
+const KILLS: usize = 25;
 
 #[test]
 fn a_repair_that_is_killed_goes_on_and_ends_right() {
@@ -21,19 +22,22 @@ fn a_repair_that_is_killed_goes_on_and_ends_right() {
             }
         })
     };
-    let arguments = ["repair", "case", "--from", "good", "--trust", "trust.json"];
+    until_whole(&bench, &["repair", "case", "--from", "good", "--trust", "trust.json"], &spoil);
+}
+
+/// Kills `arguments` at work on `case` again and again; begins anew with `spoil` when it ended before it was killed.
+pub(super) fn until_whole(bench: &Bench, arguments: &[&str], spoil: &dyn Fn() -> PathBuf) {
     spoil();
     let begun = Instant::now();
-    bench.program.done(&arguments);
+    bench.program.done(arguments);
     let whole = begun.elapsed();
     bench.is_whole("case");
-    let moments = noise(5, KILLS * 4);
     let mut killed = 0;
     spoil();
-    for moment in moments.chunks(4) {
+    for moment in noise(5, KILLS * 4).chunks(4) {
         let share = f64::from(u32::from_le_bytes(moment.try_into().unwrap())) / f64::from(u32::MAX);
-        let mut child =
-            bench.program.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = bench.program.command(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * share));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
@@ -44,6 +48,6 @@ fn a_repair_that_is_killed_goes_on_and_ends_right() {
         }
     }
     assert!(killed > 0, "no run was killed");
-    bench.program.done(&arguments);
+    bench.program.done(arguments);
     bench.is_whole("case");
 }

@@ -2,6 +2,9 @@
 
 mod copies;
 mod kills;
+mod parity;
+mod parts;
+mod receipts;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -8,7 +8,7 @@ use xtask::registry::{Config, Server, Storage};
 
 use super::measure::{Run, run};
 use super::row::{Beside, Row};
-use super::{LAYERS, bare, copy, machine, medium, peers, serve};
+use super::{LAYERS, bare, copy, machine, medium, parity, peers, serve};
 use crate::say;
 
 /// All lines of one case.
@@ -167,6 +167,8 @@ pub(super) fn large(program: &Path, folder: &Path, layer: u64) -> Result<Case, S
     rows.push(copy::row(&stage, bytes)?);
     rows.extend(serve::rows(&stage, bytes)?);
     rows.extend(peers::rows(&stage, &images, bytes)?);
+    // Last: the bundle is built again for it.
+    rows.push(parity::row(&stage, bytes)?);
     Ok(Case { rows })
 }
 
