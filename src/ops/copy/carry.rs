@@ -15,7 +15,6 @@ use super::gather::{Item, Origin, Piece};
 use super::patience::patiently;
 use crate::courier::{Error, Held, Place, ReadBack, Writing};
 use crate::digest::{Digest, Hasher};
-use crate::limits::CHUNK_BYTES;
 use crate::ops::finding::{Finding, What};
 use crate::ops::transfer::in_parallel;
 use crate::plan::copy::Spread;
@@ -153,7 +152,7 @@ impl Carry<'_> {
         let miswritten = |(n, why): (usize, String)| {
             let Piece { from, to, .. } = item.pieces[n];
             let (place, path) = (self.place.name().to_owned(), item.path.to_string());
-            Finding::refuse(What::Miswritten { place, path, chunk: from / CHUNK_BYTES, from, to, why })
+            Finding::refuse(What::Miswritten { place, path, chunk: n as u64, from, to, why })
         };
         carried.findings.extend(wrong.into_iter().map(miswritten));
         if carried.findings.is_empty() {
@@ -167,7 +166,7 @@ impl Carry<'_> {
         let Piece { from, to, sha256 } = item.pieces[number];
         let path = item.path.to_string();
         match (item.spread, instead) {
-            (Spread::One, _) => What::Damaged { path, chunk: from / CHUNK_BYTES, from, to },
+            (Spread::One, _) => What::Damaged { path, chunk: number as u64, from, to },
             (Spread::Each, Err(why)) => What::Unreadable { path, why },
             (Spread::Each, Ok(got)) => What::Changed { path, expected: sha256, got },
         }

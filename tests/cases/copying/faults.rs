@@ -68,6 +68,22 @@ fn what_was_right_before_and_is_not_any_more_is_found_and_written_again() {
 }
 
 #[test]
+fn a_source_that_cannot_be_read_is_named_and_everything_else_is_copied() {
+    let desk = Desk::new(&Forgery::two_volumes());
+    let device = mounted(&desk, "stick", (Fault::None, PLENTY));
+    desk.done("good stick --for acme");
+    device.set(Fault::Unreadable(17_000_000));
+    let outcome = desk.program.run(&["copy", "stick", "disk", "--for", "acme", "--trust", "trust.json"]);
+    outcome
+        .says(1, &[&format!("{VOLUME_1} is damaged in chunk 1, bytes 16777216 to"), "the copy is not whole"]);
+    assert!(desk.path("disk").join(VOLUME_2).exists() && !desk.path("disk/SHA256SUMS").exists());
+    // From a source that is whole it goes on, whichever that is.
+    let report = desk.done("good disk --for acme");
+    assert!(report["places"][0]["written"].as_u64().unwrap() < 2 << 20, "{report}");
+    desk.is_the_bundle(&desk.path("disk"));
+}
+
+#[test]
 fn a_device_that_cannot_make_it_durable_fails_the_copy() {
     let desk = Desk::new(&Forgery::small());
     let device = mounted(&desk, "stick", (Fault::NoSync, PLENTY));
