@@ -67,14 +67,14 @@ fn a_place_that_cannot_be_written_is_found_out_before_anything_is_sent() {
     let file = desk.yard.path("a-file");
     fs::write(&file, b"x").unwrap();
     let outcome = desk.run(&desk.line("load"), Some(file.join("state")));
-    outcome.says(3, &["Nothing was sent", "BUNDLE_STATE"]);
+    outcome.says(3, &["nothing was sent", "BUNDLE_STATE"]);
     assert!(tags(&desk.registry).is_empty());
     // An empty one, as the power leaves it, blocks nothing for ever: what to remove is named.
     let state = desk.yard.path("torn");
     fs::create_dir(&state).unwrap();
     fs::write(state.join("releases.json"), b"").unwrap();
     desk.run(&desk.line("load"), Some(state.clone()))
-        .says(3, &["releases.json", "remove", "Nothing was sent"]);
+        .says(3, &["releases.json", "remove", "nothing was sent"]);
     assert!(tags(&desk.registry).is_empty());
     fs::remove_file(state.join("releases.json")).unwrap();
     desk.run(&desk.line("load"), Some(state)).says(0, &["OK"]);
