@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::test::Count;
-use crate::{Outcome, cargo, codegen, demo, housekeeping, say, setup, test};
+use crate::{Outcome, cargo, codegen, demo, e2e, housekeeping, say, setup, test};
 
 pub(crate) fn run() -> Outcome {
     let mut count = Count::default();
@@ -32,6 +32,7 @@ fn steps(count: &mut Count) -> Outcome {
         *count = test::all(&[])?;
         if count.failed == 0 { Ok(()) } else { Err(String::new()) }
     })?;
+    timed("cargo xtask e2e", e2e::run)?;
     timed("cargo xtask demo", demo::run)
 }
 

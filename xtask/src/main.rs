@@ -7,6 +7,7 @@ mod cluster_task;
 mod codegen;
 mod demo;
 mod dist;
+mod e2e;
 mod elf;
 mod housekeeping;
 mod say;
@@ -28,6 +29,7 @@ cargo xtask <task>
   codegen [--check]   write what is generated, or fail when it is stale
   bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
   cluster up|down     a real Kubernetes on this machine, as root; up prints its kubeconfig
+  e2e                 a whole delivery, as root: a bundle, a registry and a cluster without a route, pods that run
   dist                build the static release binary and check that it is static
   ci                  everything that must hold before a change is taken
 ";
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         ["bench", "--quick"] => bench::run(16),
         ["cluster", "up"] => cluster_task::up(),
         ["cluster", "down"] => cluster_task::down(),
+        ["e2e"] => e2e::run(),
+        // The half of e2e that runs in a network namespace.
+        ["e2e-operator", folder, bundle] => e2e::operate(folder, bundle),
         ["dist"] => dist::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

@@ -68,10 +68,16 @@ pub(super) fn clear(site: &Site) -> Result<(), String> {
     containers(site)?;
     unmount(site)?;
     remove_cgroups(site)?;
-    if site.extent == Extent::Whole && Path::new("/sys/class/net").join(BRIDGE).exists() {
-        let mut ip = Command::new("ip");
-        ip.args(["link", "delete", BRIDGE]);
-        output(ip)?;
+    if site.extent == Extent::Whole {
+        // Not by /sys/class/net, which is of the network namespace it was mounted in.
+        let ip = |verb: &str| {
+            let mut ip = Command::new("ip");
+            ip.args(["link", verb, BRIDGE]);
+            output(ip)
+        };
+        if ip("show").is_ok() {
+            ip("delete")?;
+        }
     }
     for folder in volumes.into_iter().chain(contents(site)) {
         remove(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
