@@ -22,6 +22,7 @@ mod global;
 mod grant;
 mod inspect;
 mod install;
+mod installed;
 mod interrupt;
 mod keygen;
 mod license;
@@ -84,6 +85,9 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     License(license::License),
     Install(Box<install::Install>),
+    Status(installed::Status),
+    Rollback(installed::Rollback),
+    Uninstall(installed::Uninstall),
     Completions(completions::Completions),
     Man(man::Man),
     #[command(hide = true)]
@@ -129,6 +133,9 @@ impl Command {
             Self::Diagnose(verb) => verb,
             Self::License(verb) => verb,
             Self::Install(verb) => verb.as_ref(),
+            Self::Status(verb) => verb,
+            Self::Rollback(verb) => verb,
+            Self::Uninstall(verb) => verb,
             Self::Completions(verb) => verb,
             Self::Man(verb) => verb,
             Self::Schema(verb) => verb,

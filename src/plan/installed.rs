@@ -76,7 +76,10 @@ pub struct Record {
     pub ended: Option<Time>,
     /// Version of the program.
     pub by: String,
-    /// Why it failed, or what it goes back to.
+    /// The revision that a roll-back goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<u32>,
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -379,6 +382,7 @@ pub(crate) mod tests {
             begun: None,
             ended: None,
             by: "0.1.0".into(),
+            back_to: None,
             note: String::new(),
         }
     }

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod changes;
 pub mod copy;
 pub mod diff;
+pub mod drift;
 pub mod export;
 pub mod installed;
 pub mod load;

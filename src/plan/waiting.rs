@@ -158,7 +158,7 @@ fn progress(object: &Value) -> (bool, u64) {
 }
 
 /// The pods that a workload's selector chooses.
-fn pods_of<'o>(
+pub(super) fn pods_of<'o>(
     workload: &'o Value,
     namespace: &'o str,
     objects: &'o [Value],

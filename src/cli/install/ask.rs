@@ -145,7 +145,7 @@ pub(super) fn shown(question: &Question, answers: &Answers) -> String {
 }
 
 /// Whether to do it.
-pub(super) fn confirm(paint: Paint, what: &str) -> Result<bool, Failure> {
+pub(in crate::cli) fn confirm(paint: Paint, what: &str) -> Result<bool, Failure> {
     let items = ["no, leave with nothing done", "yes"];
     let prompt = paint.bold(what);
     let chosen = guarded(|| Select::new().with_prompt(prompt).items(items).default(0).interact())

@@ -140,7 +140,7 @@ pub fn confirm(prepared: &Prepared, reach: &Reach, patience: &Patience<'_>) -> E
     Ended { health, fault, left: Left::Running, record }
 }
 
-type Done<T> = Result<T, Box<Fault>>;
+pub(in crate::ops) type Done<T> = Result<T, Box<Fault>>;
 
 fn forward(
     prepared: &Prepared,
@@ -197,7 +197,7 @@ fn check_stop(patience: &Patience<'_>) -> Done<()> {
     }
 }
 
-fn apply_secret(secret: &Kept, record: &Record, reach: &Reach) -> Result<(), Error> {
+pub(in crate::ops) fn apply_secret(secret: &Kept, record: &Record, reach: &Reach) -> Result<(), Error> {
     let object = secret.object(&record.labels());
     Ok(reach.kubectl.apply(
         &format!("secret {}", secret.name),
@@ -254,7 +254,7 @@ fn install(chart: &Ready, values: &str, reach: &Reach, patience: &Patience<'_>) 
     Ok(revision_of(&target, reach)?)
 }
 
-fn revision_of(target: &Target<'_>, reach: &Reach) -> Result<u32, Error> {
+pub(in crate::ops) fn revision_of(target: &Target<'_>, reach: &Reach) -> Result<u32, Error> {
     Ok(reach.helm.standing(target)?.map_or(0, |standing| standing.revision))
 }
 
@@ -288,7 +288,7 @@ fn settled(
 }
 
 /// Runs Helm while the pods are watched: it is ended when nothing moves, or when `patience` is stopped.
-fn watched(
+pub(in crate::ops) fn watched(
     wanted: &[Wanted],
     reach: &Reach,
     patience: &Patience<'_>,

@@ -140,6 +140,7 @@ pub fn prepare(wish: &Wish<'_>, reach: &Reach, client: &Client) -> Result<Prepar
         begun: wish.license.now.and_then(Time::from_unix),
         ended: None,
         by: env!("CARGO_PKG_VERSION").to_owned(),
+        back_to: None,
         note: String::new(),
     };
     let plan = decide(&record, &history, &charts, (&namespaces, &kept), judged.words)?;

@@ -112,7 +112,11 @@ pub fn look(wanted: &[Wanted], reach: &Reach) -> Result<Standing, kubectl::Error
     Ok(waiting::standing(wanted, &objects(wanted, reach)?))
 }
 
-fn objects(wanted: &[Wanted], reach: &Reach) -> Result<Vec<Value>, kubectl::Error> {
+/// The workloads, pods and events of the namespaces of `wanted`.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub fn objects(wanted: &[Wanted], reach: &Reach) -> Result<Vec<Value>, kubectl::Error> {
     let namespaces: BTreeSet<&str> = wanted.iter().map(|one| one.namespace.as_str()).collect();
     let mut all = Vec::new();
     for namespace in namespaces {

@@ -77,3 +77,43 @@ fn it_is_planned_installed_remembered_and_installed_again_without_a_change() {
         (&"superseded".into(), &"deployed".into())
     );
 }
+
+#[test]
+fn what_is_installed_is_shown_brought_back_and_taken_away_with_its_data_kept() {
+    let shop = Shop::new("installed");
+    let place = ["--namespace", &shop.namespace.name];
+    let run = |line: &[&str]| shop.run(&[line, &place[..]].concat());
+    run(&["status"]).says(2, &["nothing that this program installed", "hint:"]);
+    shop.install("host: shop.example.com\n", &[]).says(0, &[]);
+    shop.install("host: shop.example.com\ngreeting: good day\n", &[]).says(0, &["revision 2"]);
+    run(&["status"]).says(0, &["shop 1.0.0, by Acme", "what runs is what was signed", "superseded"]);
+
+    run(&["rollback", "--dry-run"]).says(0, &["to revision 1"]);
+    run(&["rollback", "--wait", "25"]).says(0, &["to revision 1", "as revision 3"]);
+    assert!(shop.pods().contains(" hello"), "{}", shop.pods());
+    assert_eq!(
+        (&shop.record(3)["action"], &shop.record(3)["status"]),
+        (&"rollback".into(), &"deployed".into())
+    );
+    run(&["status"]).says(0, &["what runs is what was signed"]);
+
+    // By its tag it is whatever the registry has there.
+    let image = format!("agent={}/acme/agent:v1", shop.place);
+    shop.namespace.kubectl(&["set", "image", "deployment/shop-agent", &image]);
+    shop.namespace.kubectl(&["rollout", "status", "deployment/shop-agent", "--timeout=60s"]);
+    run(&["status"]).says(1, &["drift", "container agent runs", "DRIFT"]);
+
+    run(&["uninstall", "--dry-run"])
+        .says(0, &["goes", "Deployment shop-agent", "stays", "secret shop-database"]);
+    run(&["uninstall"]).says(2, &["nobody can be asked", "--yes"]);
+    run(&["uninstall", "--yes", "--wait", "25"])
+        .says(0, &["shop 1.0.0 is gone", "stays  secret shop-database"]);
+    let left = shop.namespace.kubectl(&["get", "deployments,configmaps,secrets", "--output", "name"]);
+    assert!(
+        left.contains("secret/shop-database")
+            && !left.contains("deployment")
+            && !left.contains("bundle.shop"),
+        "{left}"
+    );
+    run(&["status"]).says(2, &["nothing that this program installed"]);
+}
