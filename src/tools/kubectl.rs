@@ -152,7 +152,8 @@ pub enum Error {
 }
 
 /// The word of each kind of refusal that kubectl says before the server's own words, or its own where it reached none.
-const REASONS: [(&str, Sort); 22] = [
+const REASONS: [(&str, Sort); 23] = [
+    ("connect: connection refused", Sort::NoCluster),
     ("Unable to connect to the server", Sort::NoCluster),
     ("The connection to the server", Sort::NoCluster),
     ("couldn't get current server API group list", Sort::NoCluster),
