@@ -134,6 +134,8 @@ pub const NOTICE_BYTES: u64 = 4 << 20;
 pub const MAX_LAYER: u64 = 10_000_000_000;
 /// Questions of one release: nobody answers a thousand.
 pub const QUESTIONS: usize = 1000;
+/// Seconds that a backup script may say nothing: a dump of a large database says nothing until it is done.
+pub const BACKUP_SILENCE_SECONDS: u64 = 24 * 60 * 60;
 /// Ways through the questions that a values template is rendered for when it is locked; real ones have some dozens.
 pub const ANSWER_WAYS: usize = 1000;
 /// Texts in texts that are read when images are looked for: a manifest in JSON in a ConfigMap in a template is three deep.

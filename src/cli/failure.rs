@@ -29,6 +29,7 @@ mod repair;
 mod serve;
 mod store;
 mod tools;
+mod upgrade;
 
 /// What went wrong, for people and for programs.
 #[derive(Debug, Clone)]

@@ -109,6 +109,7 @@ impl Verb for Install {
             registry: &registry,
             license: license::From {
                 file: self.license.as_deref(),
+                there: None,
                 customer: self.customer.as_deref(),
                 clock: policy.terms().consequences.clock,
                 now: clock::now(),

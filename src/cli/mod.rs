@@ -41,6 +41,7 @@ mod serve;
 mod sign;
 mod trust;
 mod ui;
+mod upgrade;
 mod verify;
 
 use exit::Exit;
@@ -85,6 +86,7 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     License(license::License),
     Install(Box<install::Install>),
+    Upgrade(Box<upgrade::Upgrade>),
     Status(installed::Status),
     Rollback(installed::Rollback),
     Uninstall(installed::Uninstall),
@@ -133,6 +135,7 @@ impl Command {
             Self::Diagnose(verb) => verb,
             Self::License(verb) => verb,
             Self::Install(verb) => verb.as_ref(),
+            Self::Upgrade(verb) => verb.as_ref(),
             Self::Status(verb) => verb,
             Self::Rollback(verb) => verb,
             Self::Uninstall(verb) => verb,

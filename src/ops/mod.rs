@@ -32,4 +32,5 @@ pub mod transfer;
 pub mod trust;
 pub mod uninstall;
 pub mod unlock;
+pub mod upgrade;
 pub mod verify;

@@ -187,11 +187,17 @@ pub struct Carried {
     pub problems: Vec<Problem>,
 }
 
-/// Carries `answers` into `questions`; `more` is what was answered now, and goes before. `file` is the name of that in messages.
+/// Carries `answers`, and `secrets` that are kept, into `questions`; `more` is what was answered now, and goes before. `file` is the name of
+/// that in messages.
 #[must_use]
-pub fn carry(questions: &Questions, answers: &BTreeMap<String, Value>, more: &Given, file: &str) -> Carried {
+pub fn carry(
+    questions: &Questions,
+    (answers, secrets): (&BTreeMap<String, Value>, BTreeMap<String, Scalar>),
+    more: &Given,
+    file: &str,
+) -> Carried {
     let mut left = Vec::new();
-    let mut kept = BTreeMap::<String, Scalar>::new();
+    let mut kept = secrets;
     for (name, value) in answers {
         match questions.get(name) {
             None => left.push(Migrated::Gone { answer: name.clone() }),
@@ -220,7 +226,8 @@ pub fn carry(questions: &Questions, answers: &BTreeMap<String, Value>, more: &Gi
             kept.remove(&answer);
             // What stands at its default was remembered, and nobody answered it.
             let default = questions.get(&answer).and_then(|question| question.default.as_ref());
-            if default.map(ToString::to_string) != answers.get(&answer).map(shown) {
+            let said = answers.get(&answer).map(shown);
+            if said.is_some() && default.map(ToString::to_string) != said {
                 left.push(Migrated::NotAsked { answer });
             }
         }
@@ -407,7 +414,7 @@ mod tests {
                 vec!["host"],
             ),
         ] {
-            let carried = carry(&questions, &answers(old), &more(new), "more.yaml");
+            let carried = carry(&questions, (&answers(old), BTreeMap::new()), &more(new), "more.yaml");
             let told: Vec<String> = carried.left.iter().map(ToString::to_string).collect();
             assert_eq!(told, left, "{reason}");
             let wrong: Vec<&str> = carried.problems.iter().map(|problem| problem.variable.as_str()).collect();

@@ -3,7 +3,11 @@
 # Writes OUT/incidentfox-TIME.dump, pg_dump's custom format, whole or not at all. docs/incidentfox/BACKUP.md says how to restore.
 set -eu
 
-namespace=incidentfox release=incidentfox out=. host='' port=5432 database=incidentfox user=incidentfox
+# `bundle upgrade` runs it, and says where and what by these variables.
+namespace=${BUNDLE_NAMESPACE:-incidentfox} release=${BUNDLE_RELEASE:-incidentfox} out=${BUNDLE_OUT:-.}
+host='' port=${BUNDLE_ANSWER_DATABASE_PORT:-5432}
+database=${BUNDLE_ANSWER_DATABASE_NAME:-incidentfox} user=${BUNDLE_ANSWER_DATABASE_USER:-incidentfox}
+if [ "${BUNDLE_ANSWER_DATABASE:-}" = existing ]; then host=$BUNDLE_ANSWER_DATABASE_HOST; fi
 usage() {
     cat <<'USAGE'
 sh scripts/backup-database.sh [--out DIR] [--namespace NAME] [--release NAME]

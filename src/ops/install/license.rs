@@ -21,12 +21,25 @@ use crate::sys::{delivered, fs};
 pub struct From<'a> {
     /// Its file; `None` for the one that lies in the bundle's `licenses/`.
     pub file: Option<&'a Path>,
+    /// The one that is in force, for when there is none in `licenses/`.
+    pub there: Option<&'a There>,
     /// Whose it must be; `None` for whose name its file in `licenses/` has.
     pub customer: Option<&'a str>,
     /// What a clock that is unset or evidently wrong weighs.
     pub clock: Weight,
     /// Seconds since 1970; `None` where there is no clock.
     pub now: Option<i64>,
+}
+
+/// A licence as the cluster keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct There {
+    /// Where, for messages.
+    pub place: String,
+    /// Whose it is.
+    pub customer: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// A licence that was judged.
@@ -116,7 +129,13 @@ fn read(bundle: &Authenticated, from: From<'_>) -> Result<Option<Read>, Error> {
     let chosen = match (from.customer, there.as_slice()) {
         (Some(customer), all) if all.iter().any(|name| name == customer) => customer.to_owned(),
         (_, [one]) => one.clone(),
-        (_, []) => return Ok(None),
+        (_, []) => {
+            let there = from.there.map(|there| {
+                let customer = from.customer.unwrap_or(&there.customer).to_owned();
+                (PathBuf::from(&there.place), Some(customer), there.bytes.clone())
+            });
+            return Ok(there);
+        }
         (_, several) => return Err(Error::SeveralLicenses(several.to_vec())),
     };
     let path = format!("licenses/{chosen}.lic");

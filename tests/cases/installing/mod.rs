@@ -2,6 +2,7 @@
 
 mod refused;
 pub(crate) mod shop;
+mod upgrading;
 
 use serde_json::Value;
 
