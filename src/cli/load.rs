@@ -50,6 +50,9 @@ pub(super) struct Load {
     /// Write where everything went to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+    /// Ask for every blob and put every manifest, also of what is there under its name: for a registry that lost or damaged something.
+    #[arg(long)]
+    recheck: bool,
     /// Ask what is there, say what would be sent, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -81,6 +84,7 @@ impl Verb for Load {
             now: clock::now(),
             state: state.as_deref(),
             allow_downgrade: self.trusted.allow_downgrade,
+            recheck: self.recheck,
             mode: if self.dry_run { Mode::DryRun } else { Mode::Write },
         };
         let asked = self.request.iter().filter(|_| !self.dry_run);

@@ -266,7 +266,7 @@ fn draw(page: &mut Page, report: &Report) {
     match (report.backups, &report.backup) {
         (_, Some(kept)) => page.labelled("backup", &kept.folder.display().to_string()),
         (Wanted::Run, None) if report.install.dry_run => {
-            page.labelled("backup", "the release's script is run first")
+            page.labelled("backup", "the release's script is run first");
         }
         (Wanted::Skipped, _) => page.labelled("backup", "NOT MADE: --no-backup"),
         (Wanted::Before, _) => page.labelled("backup", "made before, by the attempt that was broken off"),

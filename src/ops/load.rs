@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub state: Option<&'a Path>,
     /// Whether an older release than the highest loaded is let through.
     pub allow_downgrade: bool,
+    /// Whether each blob is asked after also where a name is there: what a registry lost or damaged below it is not seen otherwise.
+    pub recheck: bool,
     /// Whether to do it or only to say what would be done.
     pub mode: Mode,
 }
@@ -126,7 +128,10 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     }
     client.ping(request.mapping.registry())?;
 
-    let mut there = ask::ask(&placed, request.parallel, client)?;
+    let mut there = match request.recheck {
+        true => vec![false; placed.len()],
+        false => ask::ask(&placed, request.parallel, client)?,
+    };
     let mut content = Content::new(volumes, client);
     if !index.relied_on.is_empty() {
         let asking =

@@ -445,6 +445,7 @@ impl Yard {
             now: judge.now,
             state: Some(&self.path("state")),
             allow_downgrade: judge.allow_downgrade,
+            recheck: false,
             mode: load::Mode::Write,
         };
         let seen = match load::load(&request, &self.client, &Silent) {

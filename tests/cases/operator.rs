@@ -207,6 +207,7 @@ fn a_medium_that_is_pulled_out_is_not_called_damaged() {
         now: judge.now,
         state: None,
         allow_downgrade: false,
+        recheck: false,
         mode: load::Mode::Write,
     };
     let report = load::load(&request, &desk.yard.client, &Pull(&bundle)).unwrap();
@@ -253,6 +254,7 @@ fn a_registry_that_went_down_is_not_asked_for_every_blob() {
         now: judge.now,
         state: None,
         allow_downgrade: false,
+        recheck: false,
         mode: load::Mode::Write,
     };
     let plug = PullThePlug(Mutex::new(Some(registry)), AtomicUsize::new(0));

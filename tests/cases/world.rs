@@ -148,6 +148,7 @@ impl World {
             now: Some(1_790_000_000),
             state: Some(&self.path("state")),
             allow_downgrade: false,
+            recheck: false,
             mode: load::Mode::Write,
         };
         load::load(&request, &self.client, &Silent)

@@ -68,7 +68,7 @@ fn of(error: &Error) -> Failure {
         Error::NotLoaded(_) => Failure::refused("not_loaded", "")
             .hint("load the bundle first, with the same --registry, --map and --flatten: bundle load DIR --registry HOST/PREFIX; it sends only what is missing"),
         Error::ChartInRegistry { .. } => {
-            Failure::refused("chart", "").hint("the registry does not give what was loaded: load the bundle again")
+            Failure::refused("chart", "").hint("the registry does not give what was loaded: load the bundle again, with --recheck")
         }
         Error::Archive { .. } | Error::Freeze { .. } => {
             Failure::refused("chart", "").hint("this was signed as it is: send this to the vendor")

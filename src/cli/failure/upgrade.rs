@@ -20,7 +20,7 @@ impl From<Error> for Failure {
             Error::Secret { .. } => Self::usage("secret", "")
                 .hint("leave it out of --answers; change it with bundle install of the version that runs, before or after"),
             Error::Lost(_) => Self::refused("lost", "")
-                .hint("load the bundle again, it sends only what is missing; of an upgrade, with the bundle that was loaded before as --base DIR"),
+                .hint("load the bundle again with --recheck, which sends only what is missing; of an upgrade, with the bundle that was loaded before as --base DIR"),
             Error::Registry(ref source) => registry::of(source),
             Error::Backup(ref source) => backup(source),
         };

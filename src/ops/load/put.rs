@@ -162,7 +162,10 @@ impl Loading<'_> {
             return Err(Fault { why, damaged: true, gone: false, cause: None });
         };
         for child in children {
-            self.manifest(repository, child, &Pointer::Digest(child.digest))?;
+            let pointer = Pointer::Digest(child.digest);
+            self.manifest(repository, child, &pointer)?;
+            // A registry whose disk was full takes a manifest that it cannot give any more.
+            self.holds(&placed.to, &pointer, child.digest)?;
         }
         if !referrers.is_empty() {
             self.manifest(repository, root, &Pointer::Digest(root.digest))?;
@@ -174,8 +177,8 @@ impl Loading<'_> {
                     false => Pointer::Digest(manifest.digest),
                 };
                 self.manifest(repository, manifest, &pointer)?;
+                self.holds(&referrer.to, &pointer, manifest.digest)?;
             }
-            self.holds(&referrer.to, &referrer.pointer(), referrer.listed.digest)?;
         }
         self.count_again(placed)?;
         self.manifest(repository, root, &placed.pointer())?;
