@@ -234,7 +234,7 @@ fn passphrases_come_from_stdin_or_the_environment() {
 fn help_names_every_command_and_is_never_a_failure() {
     let bench = Bench::new();
     let (help, _) = bench.ends("--help", 0);
-    let commands = "keygen trust lock build sign grant inspect diff verify repair parts load serve export copy relocate preflight diagnose license install upgrade completions man";
+    let commands = "keygen trust lock build sign grant inspect diff verify repair parts load serve export copy relocate preflight diagnose license install upgrade status rollback uninstall completions man";
     let found: Vec<&str> = help
         .lines()
         .skip_while(|line| *line != "Commands:")
