@@ -245,12 +245,21 @@ impl Place for Folder {
             sync(&at);
         }
         // Asked first, because opening a device can already do something.
-        let length = self.length(&at, &part, path)?.unwrap_or(0);
-        let file = self.open_file(&at, &part, (path, OFlags::RDWR | OFlags::CREATE))?;
-        if program {
-            // FAT knows no modes, and says so or not.
-            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o755));
+        let begun = self.length(&at, &part, path)?;
+        let mut length = begun.unwrap_or(0);
+        if begun.is_some() {
+            let fault = |errno| self.fault_at(path, errno);
+            let facts = statat(&at, &part, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
+            let ours = [rustix::process::geteuid().as_raw(), fstat(&at).map_err(fault)?.st_uid];
+            // Somebody else's file, or one with a second name elsewhere, is not written into: it is begun anew.
+            if facts.st_nlink > 1 || !ours.contains(&facts.st_uid) {
+                unlinkat(&at, &part, AtFlags::empty()).map_err(fault)?;
+                length = 0;
+            }
         }
+        let file = self.open_file(&at, &part, (path, OFlags::RDWR | OFlags::CREATE))?;
+        // FAT knows no modes, and says so or not.
+        let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(if program { 0o755 } else { 0o644 }));
         Ok(Box::new(Part { folder: self, file, path: path.under(&self.path), length }))
     }
 

@@ -1,17 +1,25 @@
 //! The customer's cluster: the two programs that reach it, and what it remembers of what this program installed.
 
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::bundle::index::IndexTool;
+use crate::digest::Hasher;
 use crate::limits;
 use crate::oci::Platform;
 use crate::ops::open::Authenticated;
 use crate::path::EntryPath;
 use crate::plan::installed::{History, RELEASE_LABEL, Record, RecordError};
-use crate::sys::{delivered, fs};
+use crate::sys::{delivered, fs, own, state};
 use crate::tools::helm::{self, Helm};
 use crate::tools::kubectl::{self, Cluster, Kubectl, Scope};
+
+/// Permission bits of a program that only this user runs.
+const PROGRAM: u32 = 0o700;
+/// Bytes of a program copied at once.
+const PIECE: usize = 256 << 10;
 
 /// Both programs, pointed at one cluster.
 #[derive(Debug, Clone)]
@@ -87,11 +95,42 @@ pub fn tool(bundle: &Authenticated, name: &str) -> Result<Option<PathBuf>, Error
     let index = bundle.index.get();
     let tool = index.tools.iter().find(|tool| tool.name == name && Some(&tool.platform) == here.as_ref());
     let Some(tool) = tool else { return Ok(None) };
-    let path = tool.path.under(bundle.home());
-    if delivered::hash(bundle.home(), &tool.path, limits::PLAIN_FILE_BYTES)? != tool.sha256 {
-        return Err(Error::ToolChanged { path });
+    private_copy(bundle, tool).map(Some)
+}
+
+/// A copy of a carried program that nobody else can change, made while its bytes are checked: what is checked is what runs, whatever the
+/// medium does meanwhile. It stays with what this user's program remembers, and is used again.
+fn private_copy(bundle: &Authenticated, tool: &IndexTool) -> Result<PathBuf, Error> {
+    let wrong = || Error::ToolChanged { path: tool.path.under(bundle.home()) };
+    let state = state::folder().unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("bundle-{}", rustix::process::geteuid().as_raw()))
+    });
+    let name: EntryPath = tool.name.parse().map_err(|_| wrong())?;
+    let folder = state.join("tools").join(tool.sha256.hex());
+    let copy = name.under(&folder);
+    fs::private_folder_of(&copy)?;
+    own::folder(&folder)?;
+    if delivered::hash(&folder, &name, tool.bytes).is_ok_and(|hash| hash == tool.sha256) {
+        return Ok(copy);
     }
-    Ok(Some(path))
+    let mut file = delivered::open(bundle.home(), &tool.path)?.take(tool.bytes.saturating_add(1));
+    let mut draft = fs::Draft::begin(&copy, PROGRAM)?;
+    let mut hasher = Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let io = |path: PathBuf| move |source| fs::Error::Io { path, source };
+        let read = file.read(&mut piece).map_err(io(tool.path.under(bundle.home())))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&piece[..read]);
+        draft.write_all(&piece[..read]).map_err(io(copy.clone()))?;
+    }
+    if hasher.finish() != tool.sha256 {
+        return Err(wrong());
+    }
+    draft.replace()?;
+    Ok(copy)
 }
 
 /// What is remembered of `release` in `namespace`.

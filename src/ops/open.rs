@@ -319,7 +319,13 @@ pub fn index_at(path: &Path) -> Result<(Digest, Index), Error> {
         let digest = sums.get(&digest).copied().ok_or_else(|| Error::NoIndex { path: path.join(SUMS) })?;
         return Ok((digest, index));
     }
-    let bytes = fs::read_limited(path, limits::INDEX_BYTES)?;
+    // It may lie on a medium, where a pipe in its place would be waited for.
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| fs::Error::NoName { path: path.to_owned() })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let bytes = delivered::read(folder, &named(name)?, limits::INDEX_BYTES)?;
     let index = Index::parse(&bytes).map_err(|source| Error::Index { path: path.to_owned(), source })?;
     Ok((Digest::of(&bytes), index))
 }

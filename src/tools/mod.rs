@@ -17,9 +17,10 @@ fn located(name: &str, named: Option<&Path>, carried: Option<&Path>) -> Option<P
     let found = match named {
         Some(path) => Some(path.to_owned()),
         None => {
+            // An entry that is not absolute, an empty one among them, means the folder one happens to be in: that may be the medium.
             let path = environment::path("PATH").unwrap_or_default();
-            let first =
-                std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+            let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+            let first = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
             first.or_else(|| carried.map(Path::to_owned))
         }
     };

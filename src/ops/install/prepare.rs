@@ -181,7 +181,9 @@ fn decide(
 /// Whether the revision that runs was made of the same, and is as Helm left it. By what went in, not by what comes out: charts may make
 /// something new each time they are rendered.
 fn is_same(record: &Record, history: &History, charts: &[Ready]) -> bool {
-    let Some(there) = history.last().filter(|last| last.status == Status::Deployed) else { return false };
+    // After a change that failed, the revision before it runs again where it was brought back: Helm's own revisions tell.
+    let ended = history.last().filter(|last| matches!(last.status, Status::Deployed | Status::Failed));
+    let Some(there) = ended.and_then(|_| history.deployed()) else { return false };
     let same_charts =
         there.charts.len() == charts.len()
             && there.charts.iter().zip(charts).all(|(there, chart)| {

@@ -4,12 +4,10 @@ use serde_json::{Value, json};
 use signing::time::Time;
 
 use super::Request;
-use crate::limits;
 use crate::ops::open::Authenticated;
 use crate::plan::preflight::quantity::{millis, whole};
 use crate::plan::preflight::{Asked, Class, Cluster, Fault, Node, Permission, permissions};
 use crate::sys::clock;
-use crate::sys::delivered;
 use crate::tools::kubectl::{Error, Kubectl, Scope};
 
 /// What the cluster is; else what keeps it from being asked.
@@ -48,19 +46,9 @@ fn find(bundle: &Authenticated, request: &Request<'_>) -> Result<Kubectl, Error>
         Err(Error::Missing { named: None }) => {}
         found => return found,
     }
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let here = format!("{}/{architecture}", std::env::consts::OS);
-    let tools = &bundle.index.get().tools;
-    let tool = tools.iter().find(|tool| tool.name == "kubectl" && tool.platform.to_string() == here);
-    let carried = tool.filter(|tool| {
-        delivered::hash(bundle.home(), &tool.path, limits::PLAIN_FILE_BYTES)
-            .is_ok_and(|got| got == tool.sha256)
-    });
-    Kubectl::find(carried.map(|tool| tool.path.under(bundle.home())).as_deref(), request.cluster.clone())
+    // What is not the file that was signed is not there; the bundle's own state is told elsewhere.
+    let carried = crate::ops::cluster::tool(bundle, "kubectl").ok().flatten();
+    Kubectl::find(carried.as_deref(), request.cluster.clone())
 }
 
 /// The kind of a fault, for advice, and its words.
