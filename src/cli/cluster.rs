@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::install::ask;
+use super::interrupt::{Ending, Work};
+use super::{Failure, Ui};
+use crate::ops::install::wait::Patience;
+use crate::progress::Observer;
 use crate::tools::kubectl::Cluster;
 
 /// How the cluster is reached: through kubectl, with its own configuration.
@@ -39,5 +44,53 @@ impl WaitArgs {
     /// As a time.
     pub(super) fn stall(self) -> Duration {
         Duration::from_secs(self.wait)
+    }
+}
+
+/// How what a command is about to do to a cluster is shown, agreed to, waited for and stopped.
+#[derive(Debug, Args)]
+pub(super) struct Doing {
+    /// Show what would be done, with the differences, and stop.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do it without asking once more.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[arg(skip)]
+    work: Work,
+}
+
+impl Doing {
+    /// Whether it may be done: by option, by whoever sits there, or because nobody does. `plan` is shown first.
+    pub(super) fn agreed(&self, ui: &Ui, plan: &str, question: &str) -> Result<bool, Failure> {
+        if self.yes || !Ui::can_ask() {
+            return Ok(true);
+        }
+        if !plan.is_empty() {
+            ui.aside(plan);
+        }
+        let agreed = ask::confirm(ui.paint(), question)?;
+        if !agreed {
+            ui.say("nothing was changed");
+        }
+        Ok(agreed)
+    }
+
+    /// Whether it was not agreed to, and nobody can be asked.
+    pub(super) fn unasked(&self) -> bool {
+        !self.yes && !Ui::can_ask()
+    }
+
+    /// From here on a signal stops the work in order.
+    pub(super) fn begin<'a>(&'a self, observer: &'a dyn Observer) -> Patience<'a> {
+        self.work.begin();
+        Patience { observer, stop: self.work.stop(), stall: self.wait.stall() }
+    }
+
+    /// How it is stopped.
+    pub(super) fn ending(&self) -> Ending {
+        Ending::Work(self.work.clone())
     }
 }

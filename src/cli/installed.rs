@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::cluster::{ClusterArgs, WaitArgs};
-use super::install::ask;
-use super::interrupt::{Ending, Work};
+use super::cluster::{ClusterArgs, Doing};
+use super::interrupt::Ending;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::ops::cluster::{self, Reach};
-use crate::ops::install::wait::Patience;
 use crate::ops::uninstall::Data;
 use crate::ops::{rollback, status, uninstall};
 use crate::plan::installed::History;
@@ -124,16 +122,8 @@ pub(super) struct Rollback {
     /// To this revision, of those that bundle status lists.
     #[arg(long, value_name = "REVISION")]
     to: Option<u32>,
-    /// Say what would be done, and stop.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do it without asking once more.
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    wait: WaitArgs,
-    #[arg(skip)]
-    work: Work,
+    doing: Doing,
 }
 
 impl Verb for Rollback {
@@ -151,19 +141,17 @@ impl Verb for Rollback {
             "{}: from {from} to revision {} ({})",
             way.to.release.name, way.to.revision, way.to.release.version
         );
-        if self.dry_run {
+        if self.doing.dry_run {
             ui.answer(&serde_json::json!({"ok": true, "dry_run": true, "to": way.to.revision}), |page| {
                 page.line(&format!("would go {what}"));
             });
             return Ok(Exit::Done);
         }
-        if !self.yes && Ui::can_ask() && !ask::confirm(ui.paint(), &format!("Go back? {what}"))? {
+        if !self.doing.agreed(ui, "", &format!("Go back? {what}"))? {
             return Ok(Exit::Interrupted);
         }
-        self.work.begin();
         let observer = ui.observer();
-        let patience =
-            Patience { observer: observer.as_ref(), stop: self.work.stop(), stall: self.wait.stall() };
+        let patience = self.doing.begin(observer.as_ref());
         let ended = rollback::rollback(&way, &history, &reach, &patience);
         if let Some(fault) = &ended.fault {
             return Err(super::failure::acted(fault, &ended.left, &ended.record.release.name));
@@ -177,7 +165,7 @@ impl Verb for Rollback {
     }
 
     fn stop(&self) -> Option<Ending> {
-        Some(Ending::Work(self.work.clone()))
+        Some(self.doing.ending())
     }
 }
 
@@ -195,16 +183,8 @@ pub(super) struct Uninstall {
     /// Delete its namespaces, with all that is in them.
     #[arg(long)]
     delete_namespace: bool,
-    /// Show what would go and what would stay, and stop.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do it without asking once more.
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    wait: WaitArgs,
-    #[arg(skip)]
-    work: Work,
+    doing: Doing,
 }
 
 impl Verb for Uninstall {
@@ -226,26 +206,21 @@ impl Verb for Uninstall {
             )
             .hint("nothing was changed. If the data may go: --delete-data"));
         }
-        if self.dry_run {
+        if self.doing.dry_run {
             ui.answer(&plan, |page| draw_plan(page, &plan));
             return Ok(Exit::Done);
         }
-        if !self.yes {
-            if !Ui::can_ask() {
-                return Err(Failure::usage("not_confirmed", "nobody can be asked whether to do it")
-                    .hint("--dry-run shows what would go; --yes does it"));
-            }
-            let mut page = Page::new(ui.paint());
-            draw_plan(&mut page, &plan);
-            ui.aside(page.text());
-            if !ask::confirm(ui.paint(), &format!("Take {} away?", plan.release))? {
-                return Ok(Exit::Interrupted);
-            }
+        if self.doing.unasked() {
+            return Err(Failure::usage("not_confirmed", "nobody can be asked whether to do it")
+                .hint("--dry-run shows what would go; --yes does it"));
         }
-        self.work.begin();
+        let mut page = Page::new(ui.paint());
+        draw_plan(&mut page, &plan);
+        if !self.doing.agreed(ui, page.text(), &format!("Take {} away?", plan.release))? {
+            return Ok(Exit::Interrupted);
+        }
         let observer = ui.observer();
-        let patience =
-            Patience { observer: observer.as_ref(), stop: self.work.stop(), stall: self.wait.stall() };
+        let patience = self.doing.begin(observer.as_ref());
         if let Err(fault) = uninstall::uninstall(&plan, &history, &reach, &patience) {
             let failure = super::failure::acted(&fault, &crate::ops::install::act::Left::Half, &plan.release);
             return Err(failure
@@ -263,7 +238,7 @@ impl Verb for Uninstall {
     }
 
     fn stop(&self) -> Option<Ending> {
-        Some(Ending::Work(self.work.clone()))
+        Some(self.doing.ending())
     }
 }
 

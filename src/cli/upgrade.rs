@@ -5,26 +5,22 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::bundle::{Folders, Trusted, advise, outside};
-use super::cluster::{ClusterArgs, WaitArgs};
-use super::install::{ask, draw, write_report};
-use super::interrupt::{Ending, Work};
-use super::registry::RegistryArgs;
+use super::bundle::{Folders, Trusted, outside};
+use super::install::draw;
+use super::install::shared::Shared;
+use super::interrupt::Ending;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
-use crate::limits;
-use crate::oci::Reference;
+use crate::ops::cluster;
 use crate::ops::finding::refused;
 use crate::ops::install::act::{self, Ended};
 use crate::ops::install::report::Report as Installation;
-use crate::ops::install::wait::Patience;
-use crate::ops::install::{self, Opened, Pull, Wish, license};
+use crate::ops::install::{self, Opened, Pull, Wish};
 use crate::ops::upgrade::backup::{self, Wanted};
 use crate::ops::upgrade::{self, Report, Standing};
-use crate::ops::{cluster, unlock};
 use crate::plan::installed::{Action, Registry};
 use crate::release::questions::{Answers, Given};
-use crate::sys::{clock, fs, state};
+use crate::sys::state;
 
 /// Upgrade what is installed to the release in a bundle that was loaded; on any failure back where it was.
 ///
@@ -40,61 +36,24 @@ pub(super) struct Upgrade {
     registry: Option<String>,
     #[command(flatten)]
     trusted: Trusted,
-    /// Answers to questions that are new, or that are to be answered otherwise now (YAML).
-    #[arg(long, value_name = "FILE")]
-    answers: Option<PathBuf>,
-    /// The licence, where it is neither the one in the bundle's licenses/ nor the one in force.
-    #[arg(long, value_name = "FILE")]
-    license: Option<PathBuf>,
-    /// Whose licence it must be.
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
-    /// Pull images with this secret, which is there, and not with the one used before.
-    #[arg(long, value_name = "SECRET")]
-    pull_secret: Option<String>,
-    /// A reference that may stay as it is. Repeatable.
-    #[arg(long, value_name = "REFERENCE")]
-    ignore: Vec<Reference>,
     /// Keep backups below this folder (else in the state folder).
     #[arg(long, value_name = "DIR")]
     backup_dir: Option<PathBuf>,
     /// Do not run the release's backup script: there is a backup by other means.
     #[arg(long)]
     no_backup: bool,
-    /// Show what would be done, with the differences, and stop.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do it without asking once more.
-    #[arg(long)]
-    yes: bool,
-    /// Write the report to PREFIX.html and PREFIX.json (else into the state folder).
-    #[arg(long, value_name = "PREFIX")]
-    report: Option<PathBuf>,
     #[command(flatten)]
-    cluster: ClusterArgs,
-    #[command(flatten)]
-    wait: WaitArgs,
-    #[command(flatten)]
-    how: RegistryArgs,
-    #[arg(skip)]
-    work: Work,
+    shared: Shared,
 }
 
 impl Verb for Upgrade {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
-        for path in self.report.iter().chain(&self.backup_dir) {
+        for path in self.shared.report.iter().chain(&self.backup_dir) {
             outside(&path.join("x"), &self.bundle.folders)?;
         }
         let policy = self.trusted.policy()?;
         let state = state::folder();
-        let opened = install::open(&unlock::Request {
-            folders: &self.bundle.folders,
-            policy: &policy,
-            with: None,
-            now: clock::now(),
-            state: state.as_deref(),
-            allow_downgrade: self.trusted.allow_downgrade,
-        })?;
+        let opened = self.shared.open(&self.bundle, &self.trusted, &policy)?;
         let mut report = Report {
             install: Installation::of(&opened),
             from: None,
@@ -104,63 +63,50 @@ impl Verb for Upgrade {
         };
         let Some(bundle) = &opened.bundle else {
             ui.answer(&report, |page| draw(page, &report));
-            advise(ui, &report.install.findings);
-            return Ok(Exit::Refused);
+            return Ok(Shared::planned(ui, &report.install));
         };
         let index = bundle.index.get();
-        let reach = cluster::reach(Some(bundle), self.cluster.cluster())?;
+        let reach = cluster::reach(Some(bundle), self.shared.cluster.cluster())?;
         let standing = upgrade::standing(bundle, &reach)?;
         report.from = Some(standing.from.release.version.clone());
         let answers = self.answers(&opened, &standing, &mut report, &reach)?;
         let there = upgrade::license_in_force(&standing.from, &reach)?;
         let observer = ui.observer();
-        let client = self.how.client(&observer)?;
+        let client = self.shared.how.client(&observer)?;
         let registry = self.registry(&standing);
         let wish = Wish {
             opened: &opened,
             bundle,
             answers: &answers,
             registry: &registry,
-            license: license::From {
-                file: self.license.as_deref(),
-                there: there.as_ref(),
-                customer: self.customer.as_deref(),
-                clock: policy.terms().consequences.clock,
-                now: clock::now(),
-            },
+            license: self.shared.license(&policy, there.as_ref()),
             pull: self.pull(&standing),
-            ignored: &self.ignore,
+            ignored: &self.shared.ignore,
             action: Action::Upgrade,
             parallel: 8,
         };
         let prepared = install::prepare(&wish, &reach, &client)?;
         upgrade::lost(index, &registry, 8, &client)?;
         report.install.plan(&prepared, &reach);
-        report.install.dry_run = self.dry_run;
+        report.install.dry_run = self.shared.doing.dry_run;
         report.backups = self.backups(index, &standing);
-        if refused(&report.install.findings) || self.dry_run {
+        if refused(&report.install.findings) || report.install.dry_run {
             report.install.ok = !refused(&report.install.findings);
             ui.answer(&report, |page| draw(page, &report));
-            advise(ui, &report.install.findings);
-            return Ok(if report.install.ok { Exit::Done } else { Exit::Refused });
+            return Ok(Shared::planned(ui, &report.install));
         }
         let unchanged = standing.done && prepared.plan.unchanged;
-        if !self.yes && !unchanged && Ui::can_ask() {
-            ui.aside(&draw::plan_text(ui.paint(), &report.install));
-            if !ask::confirm(ui.paint(), "Upgrade to this?")? {
-                ui.say("nothing was changed");
-                return Ok(Exit::Interrupted);
-            }
+        let plan = draw::plan_text(ui.paint(), &report.install);
+        if !unchanged && !self.shared.doing.agreed(ui, &plan, "Upgrade to this?")? {
+            return Ok(Exit::Interrupted);
         }
-        self.work.begin();
+        let patience = self.shared.doing.begin(observer.as_ref());
         if report.backups == Wanted::Run {
             ui.say("running the backup script");
             let folder = self.backup_folder(state.as_deref())?;
-            report.backup = backup::run(bundle, &standing.from, (&folder, &reach), self.work.stop())
+            report.backup = backup::run(bundle, &standing.from, (&folder, &reach), patience.stop)
                 .map_err(upgrade::Error::from)?;
         }
-        let patience =
-            Patience { observer: observer.as_ref(), stop: self.work.stop(), stall: self.wait.stall() };
         let ended = match unchanged {
             true => act::confirm(&prepared, &reach, &patience),
             false => act::act(&prepared, &reach, &patience),
@@ -174,7 +120,7 @@ impl Verb for Upgrade {
     }
 
     fn stop(&self) -> Option<Ending> {
-        Some(Ending::Work(self.work.clone()))
+        Some(self.shared.doing.ending())
     }
 }
 
@@ -188,7 +134,7 @@ impl Upgrade {
     }
 
     fn pull<'a>(&'a self, standing: &'a Standing) -> Pull<'a> {
-        match (&self.pull_secret, standing.from.pull_secret.as_str()) {
+        match (&self.shared.pull_secret, standing.from.pull_secret.as_str()) {
             (Some(secret), _) => Pull::Secret(secret),
             (None, "") => Pull::Docker,
             (None, before) => Pull::Secret(before),
@@ -203,15 +149,7 @@ impl Upgrade {
         report: &mut Report,
         reach: &cluster::Reach,
     ) -> Result<Answers, Failure> {
-        let (given, file) = match &self.answers {
-            None => (Given::default(), "answers".to_owned()),
-            Some(path) => {
-                let shown = path.display().to_string();
-                let bytes = fs::read_limited(path, limits::HAND_WRITTEN_BYTES)?;
-                let given = Given::parse(&bytes, &shown).map_err(|error| super::failure::answers(&error))?;
-                (given, shown)
-            }
-        };
+        let (given, file) = self.shared.given()?.unwrap_or_else(|| (Given::default(), "answers".to_owned()));
         let Some(bundle) = &opened.bundle else { return Ok(Answers::default()) };
         let asked = (&opened.questions, bundle.index.get());
         let carried = upgrade::answers(asked, &standing.from, (&given, &file), reach)?;
@@ -244,15 +182,7 @@ impl Upgrade {
     /// Writes the report, and says how it ended.
     fn tell(&self, ui: &Ui, report: &Report, ended: &Ended) -> Result<Exit, Failure> {
         ui.answer(report, |page| draw(page, report));
-        match write_report(&report.install, self.report.as_deref()) {
-            Ok(Some(path)) => ui.say(&format!("report: {}", path.display())),
-            Ok(None) => {}
-            Err(error) => ui.warn(&format!("the report could not be written: {}", error.message())),
-        }
-        match &ended.fault {
-            None => Ok(Exit::Done),
-            Some(fault) => Err(super::failure::acted(fault, &ended.left, ended.record.release.name.as_str())),
-        }
+        self.shared.end(ui, &report.install, ended)
     }
 }
 
