@@ -145,11 +145,10 @@ fn remedy(what: &What) -> &'static str {
             "trust nothing of this folder yet: copy it again from its source, or ask the vendor (not by way of this delivery) which keys \
              sign and until when"
         }
-        What::Missing { .. }
-        | What::Changed { .. }
-        | What::Size { .. }
-        | What::Damaged { .. }
-        | What::Unreadable { .. } => {
+        What::Missing { .. } => {
+            "what is missing may lie on another medium: name its folder too; else copy it again from where it came, or mend this copy: bundle repair"
+        }
+        What::Changed { .. } | What::Size { .. } | What::Damaged { .. } | What::Unreadable { .. } => {
             "copy the files named above again from where they came; the others need not be copied. Or mend this copy by the piece: bundle repair"
         }
         What::Miswritten { .. } => {

@@ -76,7 +76,8 @@ fn of(error: Error) -> Failure {
 }
 
 fn parent(path: &std::path::Path) -> String {
-    path.parent().unwrap_or(path).display().to_string()
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(std::path::Path::new(".")).display().to_string()
 }
 
 impl From<sign::Error> for Failure {

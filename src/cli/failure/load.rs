@@ -12,7 +12,7 @@ impl From<open::Error> for Failure {
         let failure = match error {
             open::Error::File(error) => return in_folder(error),
             open::Error::NoBundle { .. } => Self::usage("not_a_bundle", "")
-                .hint("name the folder that holds SHA256SUMS, bundle.json and volumes/"),
+                .hint("name the folder that holds SHA256SUMS, bundle.json and volumes/; where bundle copy was broken off, run it again: it goes on"),
             open::Error::NoFolder { .. } => Self::usage("not_a_bundle", "")
                 .hint("look at the path, and whether the medium is mounted"),
             open::Error::OtherBundle { ref folder, .. } => Self::refused("other_bundle", "").hint(format!(

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::{Error, Plan, Request};
+use crate::bundle::plain;
 use crate::checked::ByteSize;
 use crate::limits;
 use crate::oci::reference::ReferenceError;
@@ -116,7 +117,7 @@ pub(super) fn render(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -
         let fault = |error: &dyn std::error::Error| Error::Template { name: path, why: error.to_string() };
         let template = Template::parse(text, path, Style::Text).map_err(|error| fault(&error))?;
         let text = template.render(&about).map_err(|error| fault(&error))?;
-        let mode = if path.starts_with("scripts/") { fs::PROGRAM } else { fs::PUBLIC };
+        let mode = if plain::is_script(path) { fs::PROGRAM } else { fs::PUBLIC };
         Ok((*path, text.into_bytes(), mode))
     })
     .collect()
