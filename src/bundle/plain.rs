@@ -26,6 +26,12 @@ pub fn tool_path(name: &str, platform: &Platform) -> Result<EntryPath, PathError
     }
 }
 
+/// Whether a text that is made for a bundle is for running.
+#[must_use]
+pub fn is_script(path: &str) -> bool {
+    path.starts_with("scripts/")
+}
+
 /// Refuses paths that a bundle needs itself, and two that are one on some filesystem.
 pub fn check<'a>(paths: impl IntoIterator<Item = &'a EntryPath>) -> Result<(), PlainError> {
     let mut all = Vec::new();

@@ -156,7 +156,11 @@ impl Folder {
             let kind = entry.file_type().map_err(|source| self.fault(folder, source))?;
             let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if kind.is_dir() && depth < DEPTH {
-                self.walk(&entry.path(), (&format!("{path}/"), depth + 1), found)?;
+                let (path, before) = (format!("{path}/"), found.len());
+                self.walk(&entry.path(), (&path, depth + 1), found)?;
+                if found.len() == before {
+                    found.push(path);
+                }
             } else {
                 found.push(path);
             }

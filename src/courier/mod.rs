@@ -54,7 +54,7 @@ pub trait Place: Send + Sync {
     /// What it can hold; `held` is the caller's to fill in.
     fn medium(&self) -> Result<Medium, Error>;
 
-    /// The path of everything in it that is no folder, unjudged.
+    /// The path of everything in it, unjudged; of folders only those with nothing in them, which end in `/`.
     fn list(&self) -> Result<Vec<String>, Error>;
 
     /// What of a file is there; of one that is there twice, what is named.

@@ -14,28 +14,25 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 use signing::{KeyId, Policy};
 
-use crate::bundle::Index;
 use crate::bundle::index::Release;
 use crate::courier::sftp::{Address, AddressError, Options, Remote};
-use crate::courier::{self, Folder, Held, Place, ReadBack};
-use crate::limits;
+use crate::courier::{self, Folder, Place, ReadBack};
 use crate::ops::finding::{Finding, What, refused};
 use crate::ops::grant::GrantName;
 use crate::ops::open;
-use crate::ops::sign::{INDEX, SUMS};
 use crate::ops::transfer::in_parallel;
-use crate::ops::verify::folder::is_litter;
-use crate::path::EntryPath;
-use crate::plan::copy::{self as plan, CopyError, Medium, Spread, unfinished};
+use crate::plan::copy::{self as plan, CopyError, Medium, Spread};
 use crate::progress::{Event, Observer};
 use crate::sys::filesystem;
 
 mod carry;
 mod gather;
+mod look;
 mod patience;
 
 use carry::{Carried, Carry, to_write};
 use gather::{Item, Origin, file, gather};
+use look::Site;
 use patience::patiently;
 
 /// What is asked for.
@@ -165,6 +162,9 @@ pub struct Placed {
 /// Why nothing was copied, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It ended before anything was written.
+    #[error(transparent)]
+    Unbegun(Box<Error>),
     /// The bundle could not be opened.
     #[error(transparent)]
     Open(#[from] open::Error),
@@ -218,6 +218,14 @@ pub enum Error {
 
 /// Copies a bundle.
 pub fn copy(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, Error> {
+    let begun = AtomicBool::new(false);
+    all(request, observer, &begun).map_err(|error| match begun.into_inner() {
+        true => error,
+        false => Error::Unbegun(Box::new(error)),
+    })
+}
+
+fn all(request: &Request<'_>, observer: &dyn Observer, begun: &AtomicBool) -> Result<Report, Error> {
     apart(request)?;
     let opened = open::open(request.folders)?;
     let folders = opened.folders().to_vec();
@@ -257,7 +265,7 @@ pub fn copy(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, Er
     if refused(&report.findings) {
         return Ok(report);
     }
-    let copying = Copying { request, origin, items, observer };
+    let copying = Copying { request, origin, items, observer, begun };
     copying.places(&mut report)?;
     Ok(report)
 }
@@ -289,12 +297,8 @@ struct Copying<'a> {
     origin: Origin<'a>,
     items: Vec<Item>,
     observer: &'a dyn Observer,
-}
-
-/// A place, and what was found out of it.
-struct Site {
-    to: To,
-    medium: Medium,
+    /// Whether anything was written.
+    begun: &'a AtomicBool,
 }
 
 impl Copying<'_> {
@@ -382,75 +386,9 @@ impl Copying<'_> {
         Wanting { volumes: numbers.len(), bytes, full: full.to_owned() }
     }
 
-    /// What is known of a place before anything is written to it; refused when it holds something else.
-    fn look(&self, to: &To) -> Result<Site, Error> {
-        let place: Box<dyn Place> = match to {
-            To::Folder(path) => Box::new(Folder::look(path)?),
-            To::Sftp(address) => Box::new(Remote::new(address, self.request.ssh)?),
-        };
-        let mut medium = self.patiently(&mut || place.medium())?;
-        self.other_bundle(place.as_ref())?;
-        self.foreign(place.as_ref())?;
-        for item in &self.items {
-            match self.patiently(&mut || place.held(&item.path))? {
-                Held::Nothing => {}
-                Held::Begun(bytes) | Held::Named(bytes) => {
-                    medium.held.insert(item.path.clone(), bytes);
-                }
-            }
-        }
-        Ok(Site { to: to.clone(), medium })
-    }
-
     /// Asks a place something, also over a link that drops.
     fn patiently<T>(&self, ask: &mut dyn FnMut() -> Result<T, courier::Error>) -> Result<T, courier::Error> {
         patiently(self.observer, ask, &|| 0)
-    }
-
-    fn other_bundle(&self, place: &dyn Place) -> Result<(), Error> {
-        let named = |name: &str| name.parse::<EntryPath>().ok();
-        let read = |name: &str, most| {
-            named(name).map_or(Ok(None), |path| self.patiently(&mut || place.small(&path, most)))
-        };
-        let Some(theirs) = read(SUMS, limits::SUMS_BYTES)? else { return Ok(()) };
-        if theirs == self.origin.sums.render().into_bytes() {
-            return Ok(());
-        }
-        let index = read(INDEX, limits::INDEX_BYTES)?.and_then(|bytes| Index::parse(&bytes).ok());
-        let what = match index {
-            Some(index) if index.release != self.origin.index.release => {
-                format!("{} {}", index.release.name, index.release.version)
-            }
-            Some(index) => format!("{} {}, built or signed anew", index.release.name, index.release.version),
-            None => "its SHA256SUMS is another".to_owned(),
-        };
-        Err(Error::OtherBundle { place: place.name().to_owned(), what })
-    }
-
-    /// A folder of a bundle holds nothing else: `verify` would refuse it.
-    fn foreign(&self, place: &dyn Place) -> Result<(), Error> {
-        let mut own = std::collections::HashSet::new();
-        for item in &self.items {
-            let path = item.path.as_str();
-            own.insert(path.to_owned());
-            own.insert(match path.rsplit_once('/') {
-                Some((folder, name)) => format!("{folder}/{}", unfinished(name)),
-                None => unfinished(path),
-            });
-        }
-        let litter = |path: &str| path.split('/').any(is_litter);
-        let names: Vec<String> = self
-            .patiently(&mut || place.list())?
-            .into_iter()
-            .filter(|path| !own.contains(path) && !open::is_signature(path) && !litter(path))
-            .take(4)
-            .map(|path| crate::text::printable(&path, 200))
-            .collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let Release { name, version, .. } = &self.origin.index.release;
-        Err(Error::Foreign { place: place.name().to_owned(), names, own: format!("{name}-{version}") })
     }
 
     fn planned(&self, site: &Site, load: &[usize]) -> Placed {
@@ -495,6 +433,10 @@ impl Copying<'_> {
             .map(|(n, held)| self.items[*n].bytes + to_write(&self.items[*n], *held))
             .sum();
         self.observer.event(Event::Begin { verb: "copy", bytes, items: load.len() as u64 });
+        self.begun.store(true, Ordering::Relaxed);
+        for path in &site.stale {
+            self.patiently(&mut || place.discard(path))?;
+        }
         let carry = Carry { origin: &self.origin, place: place.as_ref(), observer: self.observer };
         let (full, good) = (AtomicBool::new(false), AtomicBool::new(true));
         let outcomes: Vec<Mutex<Option<Result<Carried, courier::Error>>>> =

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
 use crate::ops::open::{self, copies};
 use crate::ops::sign::INDEX;
+use crate::ops::verify::folder;
 use crate::plan::repair::{self as plan, From, Parity, Piece, Reach, Step};
 use crate::progress::{Event, Observer};
 use crate::sys::fs;
@@ -227,8 +228,26 @@ pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         report.mended =
             planned.steps.into_iter().map(|step| mended(step.piece, step.from, &others)).collect();
     }
+    // Nothing of that is taken away: it may be somebody's. But the folder is not as signed with it.
+    report.findings.extend(folder::strangers(bundle));
     report.ok = !refused(&report.findings);
+    if report.ok && request.mode == Mode::Write {
+        report.findings.extend(still_refused(request));
+        report.ok = !refused(&report.findings);
+    }
     Ok(report)
+}
+
+/// Why who opens the folder now would not get as far as its files: signatures that are none, or too many of them.
+fn still_refused(request: &Request<'_>) -> Vec<Finding> {
+    let unchecked = |detail: String| vec![Finding::refuse(What::Unchecked { detail })];
+    let judged =
+        open::open(request.folders).and_then(|opened| opened.authenticate(request.policy, request.now));
+    match judged {
+        Ok((_, Some(_))) => vec![],
+        Ok((findings, None)) => findings,
+        Err(error) => unchecked(error.to_string()),
+    }
 }
 
 fn mended(piece: Piece, from: From, copies: &[PathBuf]) -> Mended {

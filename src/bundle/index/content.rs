@@ -276,6 +276,18 @@ impl Index {
         files.chain(self.tools.iter().map(|tool| (&tool.path, tool.bytes, tool.sha256)))
     }
 
+    /// Bytes that a listed file may have at most: those it has, where the index says so.
+    pub fn most(&self) -> impl Fn(&EntryPath) -> u64 + use<'_> {
+        let sizes: HashMap<&EntryPath, u64> = self.plain().map(|(path, bytes, _)| (path, bytes)).collect();
+        move |path| sizes.get(path).copied().unwrap_or(limits::INDEX_BYTES)
+    }
+
+    /// Whether the file `path` is for running.
+    #[must_use]
+    pub fn runs(&self, path: &EntryPath) -> bool {
+        plain::is_script(path.as_str()) || self.tools.iter().any(|tool| tool.path == *path)
+    }
+
     /// What must hold of the lists, where `blobs` are all digests there are.
     pub(super) fn check_content(&self, blobs: &HashSet<Digest>) -> Result<(), IndexError> {
         for (what, count) in [

@@ -9,6 +9,7 @@ use crate::plan::copy::CopyError;
 impl From<copy::Error> for Failure {
     fn from(error: copy::Error) -> Self {
         let failure = match error {
+            copy::Error::Unbegun(error) => return Self::from(*error).stating("nothing was written"),
             copy::Error::Open(error) => return error.into(),
             copy::Error::Place(ref error) => of(error),
             copy::Error::Plan(ref error) => plan(error),
@@ -16,9 +17,9 @@ impl From<copy::Error> for Failure {
                 .hint("name a folder outside of the bundle; a delivered folder is never written to"),
             copy::Error::Twice { .. } => Self::usage("twice", "").hint("name each medium once"),
             copy::Error::OtherBundle { .. } => Self::usage("other_bundle", "")
-                .hint("nothing was changed; name another folder, or take the other bundle away first"),
+                .hint("name another folder, or take the other bundle away first"),
             copy::Error::Foreign { ref place, ref own, .. } => Self::usage("foreign_files", "").hint(format!(
-                "nothing was changed; a bundle has its folder for itself: name {}/{own}, or take those files away",
+                "a bundle has its folder for itself: name {}/{own}, or take those files away",
                 place.trim_end_matches('/')
             )),
             copy::Error::NoRoom { ref left, more } => Self::world("disk_full", "").hint(match more {
@@ -76,16 +77,16 @@ fn of(error: &courier::Error) -> Failure {
 fn plan(error: &CopyError) -> Failure {
     match error {
         CopyError::TooLarge { .. } => Failure::world("filesystem", "").hint(
-            "nothing was written; format the medium as exFAT or ext4, or ask the vendor for a build with smaller volumes (volume-size)",
+            "format the medium as exFAT or ext4, or ask the vendor for a build with smaller volumes (volume-size)",
         ),
         CopyError::TooLong { .. } => {
-            Failure::world("filesystem", "").hint("nothing was written; take a medium with exFAT, FAT32 or ext4")
+            Failure::world("filesystem", "").hint("take a medium with exFAT, FAT32 or ext4")
         }
         CopyError::Clash { .. } => {
             Failure::refused("name", "").hint("the vendor must give that file another name")
         }
         CopyError::TooSmall { .. } => {
-            Failure::world("disk_full", "").hint("nothing was written; free some space, or take a larger medium")
+            Failure::world("disk_full", "").hint("free some space, or take a larger medium")
         }
     }
 }

@@ -284,7 +284,11 @@ impl Remote {
         for file in listed.into_iter().filter(|file| file.filename != "." && file.filename != "..") {
             let path = format!("{prefix}{}", file.filename);
             if file.attrs.file_type().is_dir() && depth < DEPTH && !file.filename.contains('/') {
-                self.walk(&format!("{folder}/{}", file.filename), (&format!("{path}/"), depth + 1), found)?;
+                let (path, before) = (format!("{path}/"), found.len());
+                self.walk(&format!("{folder}/{}", file.filename), (&path, depth + 1), found)?;
+                if found.len() == before {
+                    found.push(path);
+                }
             } else {
                 found.push(path);
             }

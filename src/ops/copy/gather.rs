@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Index;
@@ -75,7 +74,8 @@ impl Origin<'_> {
 
 /// What travels, in the order it is written, and what is wrong with it as far as that can be seen without reading it.
 pub(super) fn gather(origin: &Origin<'_>, customer: Option<&GrantName>) -> (Vec<Item>, Vec<Finding>) {
-    let mut gathering = Gathering { origin, items: Vec::new(), findings: Vec::new() };
+    let most = origin.index.most();
+    let mut gathering = Gathering { origin, most: &most, items: Vec::new(), findings: Vec::new() };
     gathering.listed();
     gathering.personal(customer);
     gathering.volumes();
@@ -86,6 +86,8 @@ pub(super) fn gather(origin: &Origin<'_>, customer: Option<&GrantName>) -> (Vec<
 
 struct Gathering<'a> {
     origin: &'a Origin<'a>,
+    /// How long a listed file may be.
+    most: &'a dyn Fn(&EntryPath) -> u64,
     items: Vec<Item>,
     findings: Vec<Finding>,
 }
@@ -110,9 +112,10 @@ impl Gathering<'_> {
         let opened = delivered::open(self.origin.home(), path).and_then(|file| {
             file.metadata().map_err(|source| fs::Error::Io { path: path.under(self.origin.home()), source })
         });
+        let most = (self.most)(path);
         match opened {
-            Ok(facts) if facts.len() > limits::PLAIN_FILE_BYTES => {
-                let why = format!("it has more than {} bytes", limits::PLAIN_FILE_BYTES);
+            Ok(facts) if facts.len() > most => {
+                let why = format!("it has more than {most} bytes");
                 self.refuse(What::Unreadable { path: path.to_string(), why });
             }
             Ok(facts) => self.items.push(Item {
@@ -121,7 +124,7 @@ impl Gathering<'_> {
                 spread: Spread::Each,
                 sha256,
                 pieces: vec![Piece { from: 0, to: facts.len(), sha256 }],
-                program: facts.mode() & 0o111 != 0,
+                program: self.origin.index.runs(path),
                 known: None,
                 seals,
             }),

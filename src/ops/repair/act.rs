@@ -152,9 +152,10 @@ impl Acting<'_> {
     fn small(&self, path: &EntryPath, from: From) -> Result<(), String> {
         let told = |error: fs::Error| error.to_string();
         let From::Copy(number) = from else { return Err(NO_MORE.to_owned()) };
-        let mode = if self.places.runs(number, path) { fs::PROGRAM } else { fs::PUBLIC };
+        let mode = if self.bundle.index.get().runs(path) { fs::PROGRAM } else { fs::PUBLIC };
         let mut draft = self.home().small(path, mode).map_err(told)?;
-        let got = self.places.pass(number, path, &mut |piece| draft.put(piece)).map_err(told)?;
+        let most = self.bundle.index.get().most()(path);
+        let got = self.places.pass(number, (path, most), &mut |piece| draft.put(piece)).map_err(told)?;
         if self.listed(path) != Some(got) {
             return Err(NO_MORE.to_owned());
         }

@@ -1,13 +1,12 @@
 //! Where pieces come from: other copies, and folders of parts. Only read, and believed by the hash alone.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::index::Chunked;
 use crate::checked::small;
 use crate::digest::Digest;
-use crate::limits;
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
 
@@ -41,31 +40,22 @@ impl<'a> Places<'a> {
                 .is_some_and(|part| fill(folder, &part, (0, to - from), room) && Digest::of(room) == *digest)
     }
 
-    /// The first copy whose file `path` has the hash `digest`.
-    pub(super) fn small(&self, path: &EntryPath, digest: &Digest) -> Option<usize> {
-        self.folders.iter().position(|folder| {
-            delivered::hash(folder, path, limits::PLAIN_FILE_BYTES).is_ok_and(|got| got == *digest)
-        })
+    /// The first copy whose file `path` of at most `most` bytes has the hash `digest`.
+    pub(super) fn small(&self, path: &EntryPath, digest: &Digest, most: u64) -> Option<usize> {
+        self.folders
+            .iter()
+            .position(|folder| delivered::hash(folder, path, most).is_ok_and(|got| got == *digest))
     }
 
-    /// Passes the file `path` of copy `number` to `take`, piece by piece; gives its hash.
+    /// Passes the file `path` of copy `number`, of at most `most` bytes, to `take`, piece by piece; gives its hash.
     pub(super) fn pass(
         &self,
         number: usize,
-        path: &EntryPath,
+        (path, most): (&EntryPath, u64),
         take: &mut dyn FnMut(&[u8]) -> Result<(), fs::Error>,
     ) -> Result<Digest, fs::Error> {
         let folder = self.folders.get(number).map_or(Path::new("."), PathBuf::as_path);
-        delivered::pass(folder, path, limits::PLAIN_FILE_BYTES, take)
-    }
-
-    /// Whether the file `path` of copy `number` can be run.
-    pub(super) fn runs(&self, number: usize, path: &EntryPath) -> bool {
-        let folder = self.folders.get(number).map_or(Path::new("."), PathBuf::as_path);
-        let facts = delivered::open(folder, path).and_then(|file| {
-            file.metadata().map_err(|source| fs::Error::Io { path: path.under(folder), source })
-        });
-        facts.is_ok_and(|facts| facts.mode() & 0o111 != 0)
+        delivered::pass(folder, path, most, take)
     }
 }
 

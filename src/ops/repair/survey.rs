@@ -9,7 +9,6 @@ use super::places::Places;
 use crate::bundle::index::Chunked;
 use crate::checked::small;
 use crate::digest::Digest;
-use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::open::Authenticated;
 use crate::ops::open::copies::Known;
@@ -44,16 +43,18 @@ pub(super) fn survey(
 ) -> Seen {
     let mut seen = large(bundle, (chunked, only), places, observer);
     let names: BTreeSet<&EntryPath> = chunked.iter().map(|file| file.name).collect();
+    let most = bundle.index.get().most();
     for (path, digest) in bundle.sums.iter().filter(|(path, _)| !names.contains(path)) {
         let piece = Piece::File { path: path.clone() };
         // The index is small, and without it nothing of the bundle is of use.
         if only.is_some_and(|only| !only.contains(&piece)) && path.as_str() != INDEX {
             continue;
         }
-        if delivered::hash(bundle.home(), path, limits::PLAIN_FILE_BYTES).is_ok_and(|got| got == *digest) {
+        let most = most(path);
+        if delivered::hash(bundle.home(), path, most).is_ok_and(|got| got == *digest) {
             continue;
         }
-        let copy = places.small(path, digest);
+        let copy = places.small(path, digest, most);
         seen.wrong.push(Wrong { piece, copy, barred: None });
     }
     // These are held already, so it does not matter which copy they came from; but they are named after the one that was gone by.
@@ -64,7 +65,7 @@ pub(super) fn survey(
         if delivered::read(bundle.home(), &path, bytes.len() as u64).is_ok_and(|own| own == bytes) {
             continue;
         }
-        let copy = places.small(&path, &Digest::of(bytes));
+        let copy = places.small(&path, &Digest::of(bytes), bytes.len() as u64);
         seen.wrong.push(Wrong { piece: Piece::File { path }, copy, barred: None });
     }
     seen

@@ -1,6 +1,6 @@
 //! Completeness: every listed file is there and, but for volumes, is the one listed; nothing else is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -40,10 +40,9 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
     let mut findings = Vec::new();
     let chunked = bundle.index.get().chunked();
     let volumes: BTreeSet<&EntryPath> = chunked.iter().map(|file| file.name).collect();
-    let sizes: BTreeMap<&EntryPath, u64> =
-        bundle.index.get().plain().map(|(path, size, _)| (path, size)).collect();
+    let most = bundle.index.get().most();
     for (path, expected) in bundle.sums.iter().filter(|(path, _)| !volumes.contains(path)) {
-        let expected = (sizes.get(path).copied(), *expected);
+        let expected = (most(path), *expected);
         findings.extend(check_small(bundle.home(), path, expected));
         // A second folder need not have the small files; those that it has may be run or read as well.
         for other in bundle.folders.iter().skip(1) {
@@ -60,6 +59,13 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
             findings.push(Finding::refuse(What::Size { path, expected: volume.bytes, got: facts.len() }));
         }
     }
+    findings.extend(strangers(bundle));
+    findings
+}
+
+/// What lies in the folders and belongs to no bundle.
+pub(crate) fn strangers(bundle: &Authenticated) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let mut ways = BTreeSet::from(["grants", "licenses"]);
     for (path, _) in bundle.sums.iter() {
         ways.extend(path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at]));
@@ -122,16 +128,10 @@ fn named_in(folder: &Path, mut finding: Finding) -> Finding {
     finding
 }
 
-/// Compares a file with its hash, and first with its size where that is signed too: a file that only claims to be long is not read to its end.
-fn check_small(home: &Path, path: &EntryPath, (size, expected): (Option<u64>, Digest)) -> Option<Finding> {
+/// Compares a file of at most `most` bytes with its hash: one that only claims to be long is not read to its end.
+fn check_small(home: &Path, path: &EntryPath, (most, expected): (u64, Digest)) -> Option<Finding> {
     let shown = path.to_string();
-    if let (Some(size), Ok(facts)) = (size, path.under(home).symlink_metadata())
-        && facts.is_file()
-        && facts.len() != size
-    {
-        return Some(Finding::refuse(What::Size { path: shown, expected: size, got: facts.len() }));
-    }
-    Some(Finding::refuse(match delivered::hash(home, path, size.unwrap_or(limits::INDEX_BYTES)) {
+    Some(Finding::refuse(match delivered::hash(home, path, most) {
         Ok(got) if got == expected => return None,
         Ok(got) => What::Changed { path: shown, expected, got },
         Err(error) => unread(shown, &error),

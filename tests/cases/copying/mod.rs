@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bundle::digest::Digest;
 use serde_json::Value;
 
-use super::forge::{Forgery, Yard, state};
+use super::forge::{Forgery, Yard, publish, state};
 use super::program::{Outcome, Program};
 use super::world::files;
 
@@ -136,8 +137,20 @@ fn without_a_customer_all_grants_travel_and_without_trust_that_is_said_loudly() 
 fn programs_stay_programs() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new(&Forgery::small());
-    fs::set_permissions(desk.path("good/README.md"), fs::Permissions::from_mode(0o755)).unwrap();
+    // Whatever the medium before made of them: FAT knows no modes, and who had it may have set any.
+    fs::set_permissions(desk.path("good/README.md"), fs::Permissions::from_mode(0o4777)).unwrap();
+    fs::create_dir(desk.path("good/scripts")).unwrap();
+    fs::write(desk.path("good/scripts/run.sh"), "#!/bin/sh\n").unwrap();
+    let sums = fs::read_to_string(desk.path("good/SHA256SUMS")).unwrap();
+    let line = format!("{}  scripts/run.sh\n", Digest::of(b"#!/bin/sh\n").hex());
+    let at = sums.find("  volumes/").unwrap() - 64;
+    publish(
+        &desk.path("good"),
+        format!("{}{line}{}", &sums[..at], &sums[at..]).as_bytes(),
+        &[&desk.yard.key],
+    );
     desk.done("good stick --for acme");
-    let mode = |name: &str| fs::metadata(desk.path("stick").join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("README.md"), mode("bundle.json")), (0o755, 0o644));
+    let mode =
+        |name: &str| fs::metadata(desk.path("stick").join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("README.md"), mode("bundle.json"), mode("scripts/run.sh")), (0o644, 0o644, 0o755));
 }

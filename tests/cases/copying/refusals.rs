@@ -1,7 +1,7 @@
 //! Copies that are refused, each before anything is written.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use super::super::forge::{Forgery, state};
 use super::{Desk, VOLUME_1};
@@ -32,10 +32,10 @@ fn a_place_that_holds_something_else_is_named_and_left_alone() {
     fs::create_dir_all(desk.path("theirs/grants")).unwrap();
     fs::write(desk.path("theirs/grants/other.age"), "theirs").unwrap();
     for (place, says) in [
-        ("older", ["older holds another bundle: demo 1.1.0", "nothing was changed"]),
-        ("anew", ["anew holds another bundle: demo 1.2.0, built or signed anew", "nothing was changed"]),
+        ("older", ["older holds another bundle: demo 1.1.0", "nothing was written"]),
+        ("anew", ["anew holds another bundle: demo 1.2.0, built or signed anew", "nothing was written"]),
         ("mine", ["mine holds files that are no part of the copy: letter.odt", "name mine/demo-1.2.0"]),
-        ("theirs", ["no part of the copy: grants/other.age", "nothing was changed"]),
+        ("theirs", ["no part of the copy: grants/other.age", "nothing was written"]),
         ("no/such", ["there is no folder", "is the stick mounted there?"]),
         ("mine/letter.odt", ["mine/letter.odt: Not a directory", "not the kind of thing"]),
     ] {
@@ -43,6 +43,67 @@ fn a_place_that_holds_something_else_is_named_and_left_alone() {
         desk.copy(&format!("good {place} --for acme")).says(2, &says);
         assert_eq!(desk.path(place).is_dir().then(|| state(&desk.path(place))), before, "{place}");
     }
+}
+
+#[test]
+fn what_verify_would_refuse_is_refused_before_it_is_carried_away() {
+    let desk = Desk::new(&Forgery::small());
+    type Plant = fn(&std::path::Path);
+    let plants: [(&str, Plant, &str); 4] = [
+        (
+            "a signature of nobody",
+            |stick| fs::write(stick.join("SHA256SUMS.0123456789abcdef.sig"), [0; 64]).unwrap(),
+            "SHA256SUMS.0123456789abcdef.sig",
+        ),
+        ("a folder of nothing", |stick| fs::create_dir_all(stick.join("evil/x")).unwrap(), "evil/x/"),
+        (
+            "somebody's own file of the same name",
+            |stick| fs::write(stick.join("README.md"), b"my own notes").unwrap(),
+            "README.md (another file of that name)",
+        ),
+        (
+            "a longer one",
+            |stick| fs::write(stick.join("README.md"), vec![b'x'; 100_000]).unwrap(),
+            "README.md (another file of that name)",
+        ),
+    ];
+    for (reason, plant, named) in plants {
+        let stick = desk.path("stick");
+        let _ = fs::remove_dir_all(&stick);
+        fs::create_dir(&stick).unwrap();
+        plant(&stick);
+        let before = state(&stick);
+        desk.copy("good stick --for acme").says(2, &[named, "nothing was written"]);
+        assert_eq!(state(&stick), before, "{reason}");
+    }
+}
+
+#[test]
+fn a_half_file_beside_a_whole_one_is_taken_away_and_no_other_file_is_written_into() {
+    let desk = Desk::new(&Forgery::small());
+    desk.done("good stick --for acme");
+    fs::write(desk.path("stick/.README.md.part"), b"left over").unwrap();
+    desk.done("good stick --for acme");
+    assert!(!desk.path("stick/.README.md.part").exists());
+    // A second name of a file elsewhere, in the place of what is begun and of what is whole.
+    let precious = desk.path("precious");
+    for name in [".README.md.part", "README.md"] {
+        fs::write(&precious, b"precious").unwrap();
+        let _ = fs::remove_file(desk.path("stick/README.md"));
+        fs::hard_link(&precious, desk.path("stick").join(name)).unwrap();
+        desk.done("good stick --for acme");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious", "{name}");
+        assert_ne!(fs::read(desk.path("stick/README.md")).unwrap(), b"precious");
+    }
+    // Whoever left it, and however it may be run.
+    fs::remove_file(desk.path("stick/README.md")).unwrap();
+    fs::write(desk.path("stick/.README.md.part"), b"").unwrap();
+    let mode = fs::Permissions::from_mode(0o6777);
+    fs::set_permissions(desk.path("stick/.README.md.part"), mode).unwrap();
+    chown(desk.path("stick/.README.md.part"), Some(65534), Some(65534)).unwrap();
+    desk.done("good stick --for acme");
+    let facts = fs::metadata(desk.path("stick/README.md")).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o7777), (0, 0o644));
 }
 
 #[test]

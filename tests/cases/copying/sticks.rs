@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use bundle::digest::Digest;
 use xtask::registry::{Config, Server};
 
 use super::super::forge::{Forgery, publish, tags};
@@ -206,6 +207,19 @@ fn with_a_file_of(desk: &Desk, bytes: u64) {
     let mut lines: Vec<String> =
         sums.lines().filter(|line| !line.ends_with("  big.bin")).map(str::to_owned).collect();
     lines.push(format!("{}  big.bin", "0".repeat(64)));
+    let index = fs::read_to_string(good.join("bundle.json")).unwrap();
+    let plain = match index.split_once(" \"files\": [") {
+        Some((before, rest)) => before.to_owned() + rest.split_once(" ],\n").unwrap().1,
+        None => index,
+    };
+    let entry = format!(
+        " \"files\": [\n  {{\n   \"bytes\": {bytes},\n   \"path\": \"big.bin\",\n   \"sha256\": \"{}\"\n  }}\n ],\n \"format\"",
+        "0".repeat(64)
+    );
+    let index = plain.replacen(" \"format\"", &entry, 1);
+    fs::write(good.join("bundle.json"), &index).unwrap();
+    lines.retain(|line| !line.ends_with("  bundle.json"));
+    lines.push(format!("{}  bundle.json", Digest::of(index.as_bytes()).hex()));
     lines.sort_by_key(|line| line[66..].to_owned());
     fs::File::create(good.join("big.bin")).unwrap().set_len(bytes).unwrap();
     publish(&good, (lines.join("\n") + "\n").as_bytes(), &[&desk.yard.key]);

@@ -1,7 +1,7 @@
 //! A copy mended from another copy.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -166,6 +166,51 @@ fn what_is_no_copy_is_not_made_one() {
     bench
         .repair("good --from empty")
         .says(1, &["SHA256SUMS or the signature was changed", "nothing was written"]);
+}
+
+/// Repair takes nothing away that may be somebody's; it does not call it good either.
+#[test]
+fn what_verify_would_refuse_is_not_called_good() {
+    let bench = Bench::new(&Forgery::small());
+    type Plant = fn(&Path);
+    let plants: [(Plant, &str); 3] = [
+        (|bundle| fs::write(bundle.join("install.sh"), b"?").unwrap(), "install.sh is not listed"),
+        (
+            |bundle| {
+                std::os::unix::fs::symlink("x", bundle.join("SHA256SUMS.0123456789abcdef.sig")).unwrap();
+            },
+            "it is not an ordinary file",
+        ),
+        (
+            |bundle| {
+                for n in 0..71 {
+                    fs::write(bundle.join(format!("SHA256SUMS.{n:016x}.sig")), [0; 64]).unwrap();
+                }
+            },
+            "at most 64",
+        ),
+    ];
+    for (number, (plant, says)) in plants.into_iter().enumerate() {
+        let name = format!("planted-{number}");
+        let bundle = bench.yard.path(&name);
+        crate::cases::forge::copy(&bench.yard.path("good"), &bundle);
+        plant(&bundle);
+        let before = state(&bundle);
+        bench.repair(&format!("{name} --from good")).says(1, &[says]);
+        assert_eq!(state(&bundle), before, "{says}");
+    }
+}
+
+/// What may be run is the vendor's to say, not the other copy's.
+#[test]
+fn what_can_be_run_is_told_by_the_index() {
+    let bench = Bench::new(&Forgery::small());
+    let other = bench.yard.path("other");
+    crate::cases::forge::copy(&bench.yard.path("good"), &other);
+    fs::set_permissions(other.join("README.md"), fs::Permissions::from_mode(0o4777)).unwrap();
+    fs::remove_file(bench.yard.path("good/README.md")).unwrap();
+    bench.repair("good --from other").says(0, &["OK"]);
+    assert_eq!(fs::metadata(bench.yard.path("good/README.md")).unwrap().mode() & 0o7777, 0o644);
 }
 
 #[test]
