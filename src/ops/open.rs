@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use signing::{KeyId, Policy, Signature, Verified, Weight, sshsig, verify};
 
 use crate::bundle::index::{Index, IndexError};
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::sums::{Sums, SumsError};
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
-use crate::ops::sign::{INDEX, SUMS};
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
 

@@ -207,7 +207,7 @@ fn printable(answers: &Answers) -> BTreeMap<String, serde_json::Value> {
 
 /// The digest of the index, as the signed list has it.
 fn index_digest(bundle: &Authenticated) -> Digest {
-    let listed = bundle.sums.iter().find(|(path, _)| path.as_str() == crate::ops::sign::INDEX);
+    let listed = bundle.sums.iter().find(|(path, _)| path.as_str() == crate::bundle::names::INDEX);
     listed.map_or_else(|| Digest::of(b""), |(_, digest)| *digest)
 }
 

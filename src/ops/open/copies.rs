@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use signing::{KeyId, Policy, raw, sshsig};
 
 use super::{Authenticated, Error, Form, Opened, Signatures, absent, named, signatures};
+use crate::bundle::names::SUMS;
 use crate::limits;
 use crate::ops::finding::Finding;
-use crate::ops::sign::SUMS;
 use crate::sys::{delivered, fs};
 
 /// What copies of a bundle should be, when enough signatures hold.
