@@ -137,7 +137,8 @@ pub fn addresses(text: &str) -> Vec<String> {
 }
 
 /// A chart of `metadata`'s name and version that renders to the objects of `text`: the archive. What [`Object::is_first`] is left out: Helm
-/// would keep it with every revision, in a secret that holds 1 MiB.
+/// would keep it with every revision, in a secret that holds 1 MiB; and the templates are those of a chart inside, because of a chart Helm
+/// keeps everything but the charts inside.
 ///
 /// # Errors
 /// Where `text` is not YAML, or a chart's name is none of a file.
@@ -167,17 +168,22 @@ pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
     let chart = serde_json::to_vec_pretty(&chart).unwrap_or_default();
     let mut files: BTreeMap<EntryPath, Vec<u8>> = BTreeMap::new();
     files.insert("Chart.yaml".parse()?, chart);
+    files.insert(format!("{INSIDE}/Chart.yaml").parse()?, INSIDE_CHART.as_bytes().to_vec());
     for (number, object) in objects(text)?.iter().enumerate() {
         if object.is_first() {
             continue;
         }
         let kind: String = object.kind.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-        let path = format!("templates/{number:04}-{kind}.yaml").parse()?;
+        let path = format!("{INSIDE}/templates/{number:04}-{kind}.yaml").parse()?;
         files.insert(path, format!("{}\n", literal(object.text)).into_bytes());
     }
     let files: Vec<(EntryPath, Vec<u8>)> = files.into_iter().collect();
     Ok(pack(name, &files)?)
 }
+
+/// Where the chart inside a frozen one lies.
+const INSIDE: &str = "charts/rendered";
+const INSIDE_CHART: &str = "{\"apiVersion\": \"v2\", \"name\": \"rendered\", \"version\": \"0.0.0\"}\n";
 
 /// A template that renders to `text`: only what opens an action has a meaning there.
 fn literal(text: &str) -> String {
