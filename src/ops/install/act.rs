@@ -251,7 +251,8 @@ fn install(chart: &Ready, values: &str, reach: &Reach, patience: &Patience<'_>) 
         }
     }
     charts::define(&chart.definitions, reach)?;
-    watched(&chart.wanted, reach, patience, &|end| reach.helm.upgrade(&target, &chart.archive, values, end))?;
+    let seen = [chart.hooks.as_slice(), &chart.wanted].concat();
+    watched(&seen, reach, patience, &|end| reach.helm.upgrade(&target, &chart.archive, values, end))?;
     Ok(revision_of(&target, reach)?)
 }
 

@@ -35,6 +35,8 @@ pub struct Ready {
     pub left: Vec<Spot>,
     /// What must come up.
     pub wanted: Vec<Wanted>,
+    /// What Helm runs before and after.
+    pub hooks: Vec<Wanted>,
     /// Definitions of its folders `crds/` that the cluster does not have.
     pub definitions: Vec<Definition>,
 }
@@ -110,10 +112,11 @@ pub fn ready(
     let text = relocated.text;
     let archive = rendered::freeze(&text, &metadata)
         .map_err(|source| Error::Freeze { chart: shown.clone(), source })?;
+    let hooks = hooks(&text, namespace)?;
     let wanted = wanted(&text, namespace)?;
     let definitions = lacking(&text, reach)?;
     let (installed, left) = (chart.installed.clone(), relocated.left);
-    Ok(Ready { installed, archive, text, standing, left, wanted, definitions })
+    Ok(Ready { installed, archive, text, standing, left, wanted, hooks, definitions })
 }
 
 /// A definition as Helm would have rendered it.
@@ -171,13 +174,24 @@ fn objects(text: &str) -> Result<Vec<rendered::Object<'_>>, Error> {
 /// # Errors
 /// Where they are not YAML.
 pub fn wanted(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
+    workloads(text, namespace, false)
+}
+
+/// The jobs of manifests that Helm runs as hooks of an installation.
+fn hooks(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
+    workloads(text, namespace, true)
+}
+
+fn workloads(text: &str, namespace: &str, hook: bool) -> Result<Vec<Wanted>, Error> {
     let objects = objects(text)?;
-    let workloads =
-        objects.iter().filter(|object| object.hook.is_none() && KINDS.contains(&object.kind.as_str()));
+    let workloads = objects
+        .iter()
+        .filter(|object| object.hook.is_some() == hook && KINDS.contains(&object.kind.as_str()));
     let wanted = workloads.map(|object| Wanted {
         kind: object.kind.clone(),
         namespace: object.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
         name: object.name.clone(),
+        hook,
     });
     Ok(wanted.collect())
 }
