@@ -28,6 +28,7 @@ cargo xtask <task>
   tidy                check the house rules that no compiler checks
   codegen [--check]   write what is generated, or fail when it is stale
   bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
+  bench charts        the part about a release of many charts alone; writes nothing
   cluster up|down     a real Kubernetes on this machine, as root; up prints its kubeconfig
   e2e                 a whole delivery, as root: a bundle, a registry and a cluster without a route, pods that run
   dist                build the static release binary and check that it is static
@@ -44,8 +45,9 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         ["demo"] => demo::run(),
-        ["bench"] => bench::run(1),
-        ["bench", "--quick"] => bench::run(16),
+        ["bench"] => bench::run(bench::Part::All),
+        ["bench", "--quick"] => bench::run(bench::Part::Quick),
+        ["bench", "charts"] => bench::run(bench::Part::Charts),
         ["cluster", "up"] => cluster_task::up(),
         ["cluster", "down"] => cluster_task::down(),
         ["e2e"] => e2e::run(),
