@@ -243,14 +243,15 @@ pub fn settle(
 fn install(chart: &Ready, values: &str, reach: &Reach, patience: &Patience<'_>) -> Done<u32> {
     let Installed { release, namespace, .. } = &chart.installed;
     let target = Target { cluster: reach.kubectl.cluster(), release, namespace };
-    if let Some(standing) = settled(&target, reach, patience)? {
+    let standing = settled(&target, reach, patience)?;
+    charts::define(&chart.definitions, reach)?;
+    if let Some(standing) = standing {
         let same = changes::between(&standing.manifest, &chart.text)
             .is_ok_and(|all| all.iter().all(|object| object.change == Change::Keep));
         if same && standing.status == "deployed" {
             return Ok(standing.revision);
         }
     }
-    charts::define(&chart.definitions, reach)?;
     let seen = [chart.hooks.as_slice(), &chart.wanted].concat();
     watched(&seen, reach, patience, &|end| reach.helm.upgrade(&target, &chart.archive, values, end))?;
     Ok(revision_of(&target, reach)?)
