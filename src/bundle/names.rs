@@ -9,6 +9,18 @@ pub const GRANTS: &str = "grants";
 /// The folder of licences.
 pub const LICENSES: &str = "licenses";
 
+/// The texts that are made for the operator, where a release does not bring its own.
+pub const TEXTS: [&str; 8] = [
+    "README.md",
+    "INSTALLATION_GUIDE.md",
+    "docs/AIRGAPPED.md",
+    "docs/ARCHITECTURE.md",
+    "docs/OPERATIONS.md",
+    "docs/TROUBLESHOOTING.md",
+    "scripts/check-prerequisites.sh",
+    "scripts/load-images.sh",
+];
+
 /// The grant called `name`, which is a grant's.
 #[must_use]
 pub fn grant(name: impl std::fmt::Display) -> String {

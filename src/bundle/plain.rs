@@ -1,5 +1,6 @@
 //! The plain files of a delivered folder, files and tools: where they may lie beside what every bundle has.
 
+use crate::bundle::names;
 use crate::oci::Platform;
 use crate::path::{self, Clash, EntryPath, PathError};
 
@@ -44,6 +45,14 @@ pub fn check<'a>(paths: impl IntoIterator<Item = &'a EntryPath>) -> Result<(), P
     Ok(path::together(all)?)
 }
 
+/// Refuses paths that cannot be beside the texts that are made for the operator; a text that is among them is theirs.
+pub fn check_beside_texts(paths: &[&EntryPath]) -> Result<(), PlainError> {
+    let own = |text: &str| paths.iter().any(|path| path.as_str().eq_ignore_ascii_case(text));
+    let texts: Vec<EntryPath> =
+        names::TEXTS.iter().filter(|text| !own(text)).filter_map(|text| text.parse().ok()).collect();
+    Ok(path::together(paths.iter().copied().chain(&texts))?)
+}
+
 fn is_reserved(path: &EntryPath) -> bool {
     let folded = path.as_str().to_lowercase();
     let top = folded.split('/').next().unwrap_or(&folded);
@@ -68,6 +77,18 @@ mod tests {
             ("bundle", "darwin/arm64", "tools/darwin-arm64/bundle"),
         ] {
             assert_eq!(tool_path(name, &platform.parse().unwrap()).unwrap().as_str(), path);
+        }
+    }
+
+    #[test]
+    fn what_is_made_for_the_operator_has_its_place() {
+        let check = |paths: &[&str]| {
+            let paths: Vec<EntryPath> = paths.iter().map(|path| path.parse().unwrap()).collect();
+            check_beside_texts(&paths.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(check(&["docs/own.md", "docs/AIRGAPPED.md", "scripts/x/y.sh"]), Ok(()));
+        for clash in ["docs", "scripts", "Docs/own.md", "DOCS/airgapped.md", "docs/OPERATIONS.md/x"] {
+            assert!(matches!(check(&[clash]), Err(PlainError::Together(_))), "{clash}");
         }
     }
 

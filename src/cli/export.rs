@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::bundle::{Folders, Opener, Trusted, advise, draw_findings};
+use super::bundle::{Folders, Opener, Trusted, advise, draw_findings, outside};
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::checked::ByteSize;
@@ -67,6 +67,7 @@ impl FromStr for To {
 
 impl Verb for Export {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
+        outside(&self.to.path, &self.bundle.folders)?;
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
         let state = state::folder();

@@ -72,6 +72,9 @@ impl Verb for Load {
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
         let state = state::folder();
+        if let Some(folder) = &state {
+            super::bundle::outside(&folder.join("x"), &self.bundle.folders)?;
+        }
         let observer = ui.observer();
         let client = self.how.client(&observer)?;
         let request = load::Request {

@@ -262,6 +262,12 @@ fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// Whether a limit can be called so: a token has its limits beside the tier, the features and the fields.
+#[must_use]
+pub fn is_limit(name: &str) -> bool {
+    is_name(name) && !["tier", "features", "custom_fields"].contains(&name)
+}
+
 /// Whether `text` can be the name of a tier, a feature or a limit.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -392,8 +398,7 @@ impl Tiers {
             CODE,
         );
         for limit in &self.limits {
-            let own = ["tier", "features", "custom_fields"].contains(&limit.value.name.as_str());
-            name(limit.place, "limit", &limit.value.name, is_name(&limit.value.name) && !own, NAME);
+            name(limit.place, "limit", &limit.value.name, is_limit(&limit.value.name), NAME);
         }
         for feature in &self.features {
             name(feature.place, "feature", &feature.value.name, is_name(&feature.value.name), NAME);

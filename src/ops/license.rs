@@ -219,6 +219,10 @@ fn free(request: &Issue<'_>) -> Result<(Entitlements, String), Error> {
     named("--tier", &request.tier.to_owned())?;
     request.features.iter().try_for_each(|feature| named("--feature", feature))?;
     request.limits.keys().try_for_each(|limit| named("--limit", limit))?;
+    if let Some(limit) = request.limits.keys().find(|limit| !tiers::is_limit(limit)) {
+        let why = "a licence has something else of that name; call it otherwise".to_owned();
+        return Err(Error::Value { field: "--limit", got: limit.clone(), why });
+    }
     let code = request.tier.chars().filter(char::is_ascii_alphanumeric).take(24).collect::<String>();
     let entitlements = Entitlements {
         tier: request.tier.to_owned(),

@@ -105,8 +105,11 @@ fn once(request: &Request, reach: &dyn Reach, observer: &dyn Observer) -> Result
         return Err(Error::Entries(faults.into_iter().map(|fault| fault.within(&shown)).collect()));
     }
     let (install, upgrade) = install::lock(&release, folder, &shown, &mut files)?;
-    let paths = files.iter().map(|file| &file.path).chain(tools.iter().map(|tool| &tool.path));
-    bundle::plain::check(paths).map_err(|source| Error::Plain { file: shown.clone(), source })?;
+    let paths: Vec<_> =
+        files.iter().map(|file| &file.path).chain(tools.iter().map(|tool| &tool.path)).collect();
+    bundle::plain::check(paths.iter().copied())
+        .and_then(|()| bundle::plain::check_beside_texts(&paths))
+        .map_err(|source| Error::Plain { file: shown.clone(), source })?;
     for Resolved { image, left_behind } in &resolved {
         if !left_behind.is_empty() {
             findings.push(Finding::AttestationsLeftBehind {

@@ -37,7 +37,7 @@ pub struct Request<'a> {
     pub folders: &'a [PathBuf],
     /// Where its pieces may come from: other copies, damaged or not, and folders of parts.
     pub from: &'a [PathBuf],
-    /// What is damaged, as a report says: then nothing else is looked at.
+    /// What is damaged, as a report says: then nothing else is looked at. A report of no damage is older than the damage, and hides none.
     pub damage: Option<&'a Damage>,
     /// Who is trusted.
     pub policy: &'a Policy,
@@ -295,7 +295,7 @@ fn only(
         let detail = format!("the report names {path}, which this bundle does not list");
         Finding::warn(What::Unchecked { detail })
     }));
-    Ok(Some(pieces))
+    Ok(Some(pieces).filter(|pieces| !pieces.is_empty()))
 }
 
 /// Whether there is room for what grows, and for what waits until it is in its place.

@@ -194,6 +194,16 @@ pub enum Error {
         /// For how long, in seconds.
         seconds: u64,
     },
+    /// A small answer that came too slowly to be waited for, in every attempt.
+    #[error("{what}: {bytes} bytes came in {seconds} s")]
+    Crawled {
+        /// What was asked for.
+        what: String,
+        /// How many bytes.
+        bytes: usize,
+        /// In how many seconds.
+        seconds: u64,
+    },
     /// Credentials are configured and cannot be had.
     #[error("credentials for {registry} from {place}: {why}")]
     Credentials {

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
@@ -21,6 +21,8 @@ use crate::progress::{Event, Observer};
 
 /// Attempts of a question that can be left open.
 const FEW: u32 = 2;
+/// Bytes a second of a small answer, beyond the first that nothing may move: what the slowest link in use gives many times over.
+const LEAST: u64 = 256;
 
 /// What every request needs. Shared; holds no runtime, so that a task may own it.
 pub(super) struct Core {
@@ -187,7 +189,18 @@ impl Core {
             return Err(too_long().into());
         }
         let mut body = BytesMut::new();
+        let begun = Instant::now();
         while let Some(piece) = self.piece(&mut response, what).await? {
+            // One byte now and then is not moving either.
+            let elapsed = begun.elapsed();
+            if elapsed > self.stall && (body.len() as u64) < elapsed.as_secs() * LEAST {
+                let seconds = elapsed.as_secs();
+                return Err(Failure::passing(Error::Crawled {
+                    what: what.to_owned(),
+                    bytes: body.len(),
+                    seconds,
+                }));
+            }
             if body.len() as u64 + piece.len() as u64 > limit {
                 if strict {
                     return Err(too_long().into());
@@ -361,9 +374,8 @@ impl Core {
                 return Err(Fault::Other(Error::RedirectRefused { what, to, why }.into()));
             }
         }
-        let to = hosts::place(&url);
-        let why = "it is one redirect too many";
-        Err(Fault::Other(Error::RedirectRefused { what: ask.what.clone(), to, why }.into()))
+        let why = format!("one redirect too many, the last to {}", hosts::place(&url));
+        Err(Fault::Other(Error::Malformed { what: ask.what.clone(), why }.into()))
     }
 
     /// Waits for `future` as long as it takes less than the stall time; tells of silence on the way.

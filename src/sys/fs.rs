@@ -58,6 +58,12 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// A folder, device or pipe where a file is to be written.
+    #[error("{path}: it is a folder, a device or a pipe, and no file", path = path.display())]
+    Special {
+        /// Which.
+        path: PathBuf,
+    },
     /// A private key that others may read.
     #[error("{path}: a private key that others may read (mode {mode:04o})", path = path.display())]
     Exposed {
@@ -166,6 +172,10 @@ impl Draft {
         let name = target.file_name().ok_or_else(no_name)?;
         if target.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(no_name());
+        }
+        // A file that is renamed over /dev/stdout is the end of it.
+        if std::fs::metadata(target).is_ok_and(|there| !there.is_file()) {
+            return Err(Error::Special { path: target.to_owned() });
         }
         let mut hidden = OsString::from(".");
         hidden.push(name);
@@ -343,6 +353,20 @@ mod tests {
         write(&path, b"three", PRIVATE).unwrap();
         assert_eq!(read_limited(&path, 5).unwrap(), b"three");
         assert_eq!(names(folder.path()), ["k"]);
+    }
+
+    #[test]
+    fn only_a_file_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", at("link")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        for special in ["socket", "link", "folder"] {
+            let error = write(&at(special), b"x", PUBLIC).unwrap_err();
+            assert!(matches!(error, Error::Special { .. }), "{special}: {error}");
+        }
+        assert_eq!(names(folder.path()), ["folder", "link", "socket"]);
     }
 
     #[test]

@@ -218,6 +218,13 @@ fn no_licence_is_issued_that_the_tiers_or_the_calendar_refuse() {
         ("ed25519.key", "weak.key", 1, "key", "the key is RSA with 1024 bits"),
         ("ed25519.key", "open.key", 1, "key_exposed", "others may read"),
         (" --tiers tiers.yaml", "", 2, "arguments", "nothing says who issues it"),
+        (
+            " --tiers tiers.yaml",
+            " --issuer us --limit features=1",
+            2,
+            "arguments",
+            "--limit \"features\": a licence has something else of that name",
+        ),
     ] {
         let line = format!("license issue {} --out x.lic", good.replacen(from, to, 1));
         let error = &desk.json(&line, code)["error"];

@@ -305,3 +305,71 @@ fn secrets_in_the_wrong_place_are_not_repeated() {
         }
     }
 }
+
+#[test]
+fn a_registry_that_says_a_byte_now_and_then_is_not_waited_for() {
+    use std::io::{Read as _, Write as _};
+    let site = super::serving::Site::new("");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+                while stream.write_all(b" ").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let mut words = site.words("load");
+    words.extend(["--registry", &host, "--stall-timeout", "1"].map(str::to_owned));
+    site.stage
+        .program
+        .run(&words)
+        .says(3, &["bytes came in", "attempt 2", "state: nothing was sent", "hint:"]);
+}
+
+#[test]
+fn the_script_loads_an_image_without_a_tag_and_leaves_the_medium_alone() {
+    let stage = super::stage::Stage::new();
+    let images = xtask::images::sample("incidentfox", "v1.2.0").unwrap();
+    let (vendor, customer) =
+        (Server::start(Config::default()).unwrap(), Server::start(Config::default()).unwrap());
+    for image in &images {
+        image.graph.put(&vendor, &image.repository, &image.tag).unwrap();
+    }
+    stage.release("", &images, &vendor.host());
+    // The first by its digest alone.
+    let first = &images[0];
+    let (tagged, digest) = (format!("{}:{}", first.repository, first.tag), &first.graph.root().digest);
+    let pinned = format!("{}@{digest}", first.repository);
+    let release = fs::read_to_string(stage.path("release.yaml")).unwrap().replace(&tagged, &pinned);
+    fs::write(stage.path("release.yaml"), release).unwrap();
+    stage.program.done(&["lock"]);
+    stage.program.done(&stage.build("out"));
+    let bundle = stage.bundle("out");
+    let before = super::world::files(&bundle);
+    let mut shell = std::process::Command::new("sh");
+    shell.arg(bundle.join("scripts/load-images.sh")).current_dir(stage.path(""));
+    shell.args(["--registry", &format!("{}/mirror", customer.host()), "--plain-http", "--work", "work"]);
+    shell.args([
+        "--public-key",
+        "vendor.pub",
+        "--identity",
+        "acme.key",
+        "--grant",
+        "out/demo-1.2.0/grants/acme.age",
+    ]);
+    super::program::tool(&mut shell);
+    assert_eq!(super::world::files(&bundle), before, "the medium was written to");
+    for image in &images {
+        let root = image.graph.root();
+        let at = format!("mirror/{}", image.repository);
+        let found = customer.manifest(&at, &root.digest).map(|(_, bytes)| bytes);
+        assert_eq!(found.as_deref(), Some(&root.bytes[..]), "{at}");
+    }
+    let guide = fs::read_to_string(bundle.join("INSTALLATION_GUIDE.md")).unwrap();
+    assert!(guide.contains(&format!("{}@{digest}", first.repository)));
+}

@@ -21,6 +21,7 @@ pub(super) fn of(error: &fs::Error) -> Failure {
             .hint("this is not the kind of file that is expected here; look at the path"),
         fs::Error::Irregular { .. } => Failure::refused("irregular_file", "")
             .hint("A bundle consists of ordinary files: ask for another copy of it, or copy it again."),
+        fs::Error::Special { .. } => Failure::usage("path", "").hint("name a file, which is written whole or not at all"),
         fs::Error::Busy { .. } => Failure::world("busy", "").hint("wait for the other one"),
         fs::Error::Exists { path } => Failure::usage("exists", "")
             .hint(format!("nothing is overwritten: move {} away, or choose another name", path.display())),

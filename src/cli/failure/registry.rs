@@ -41,7 +41,7 @@ pub(super) fn of(error: &Error) -> Failure {
             .hint("if the registry has an own CA: --ca-file CA.pem; if it speaks plain HTTP: --plain-http HOST"),
         Error::WrongDigest { .. } => Failure::refused("wrong_digest", "")
             .hint("what came is not what was pinned: the registry is damaged, a proxy interferes, or someone lies"),
-        Error::ShortBody { .. } | Error::Stalled { .. } => {
+        Error::ShortBody { .. } | Error::Stalled { .. } | Error::Crawled { .. } => {
             Failure::world("connection", "").hint("look at the network, then run the same command again; it goes on")
         }
         Error::TooLong { .. } | Error::Malformed { .. } => {

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::{Error, Plan, Request};
+use crate::bundle::names::TEXTS;
 use crate::bundle::plain;
 use crate::checked::ByteSize;
 use crate::limits;
@@ -16,16 +17,16 @@ use crate::release::sections::{Gpu, Requires};
 use crate::release::template::{Style, Template};
 use crate::sys::fs;
 
-/// Path in the bundle, template.
-const TEXTS: [(&str, &str); 8] = [
-    ("README.md", include_str!("../../../templates/README.md.j2")),
-    ("INSTALLATION_GUIDE.md", include_str!("../../../templates/INSTALLATION_GUIDE.md.j2")),
-    ("docs/AIRGAPPED.md", include_str!("../../../templates/docs/AIRGAPPED.md.j2")),
-    ("docs/ARCHITECTURE.md", include_str!("../../../templates/docs/ARCHITECTURE.md.j2")),
-    ("docs/OPERATIONS.md", include_str!("../../../templates/docs/OPERATIONS.md.j2")),
-    ("docs/TROUBLESHOOTING.md", include_str!("../../../templates/docs/TROUBLESHOOTING.md.j2")),
-    ("scripts/check-prerequisites.sh", include_str!("../../../templates/scripts/check-prerequisites.sh.j2")),
-    ("scripts/load-images.sh", include_str!("../../../templates/scripts/load-images.sh.j2")),
+/// Templates of [`TEXTS`], in their order.
+const TEMPLATES: [&str; TEXTS.len()] = [
+    include_str!("../../../templates/README.md.j2"),
+    include_str!("../../../templates/INSTALLATION_GUIDE.md.j2"),
+    include_str!("../../../templates/docs/AIRGAPPED.md.j2"),
+    include_str!("../../../templates/docs/ARCHITECTURE.md.j2"),
+    include_str!("../../../templates/docs/OPERATIONS.md.j2"),
+    include_str!("../../../templates/docs/TROUBLESHOOTING.md.j2"),
+    include_str!("../../../templates/scripts/check-prerequisites.sh.j2"),
+    include_str!("../../../templates/scripts/load-images.sh.j2"),
 ];
 
 /// What the templates may use.
@@ -72,8 +73,10 @@ struct Root {
     platforms: String,
     digest: String,
     hex: String,
-    /// Whether its manifest is Docker's.
-    docker: bool,
+    /// What follows the path: `:TAG`, or `@DIGEST` for an image that has no tag.
+    at: String,
+    /// Whether it is an image that `skopeo` does not find in a layout: its manifest is Docker's, or it has no tag.
+    plain: bool,
     /// A chart's, as Helm writes it; a model's.
     version: String,
     /// A chart's Helm release.
@@ -111,8 +114,10 @@ type Text = (&'static str, Vec<u8>, u32);
 /// Renders every text. `tools` are the programs in the folder.
 pub(super) fn render(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -> Result<Vec<Text>, Error> {
     let about = about(plan, request, tools)?;
-    let ours =
-        TEXTS.iter().filter(|(path, _)| !about.files.iter().any(|file| file.eq_ignore_ascii_case(path)));
+    let ours = TEXTS
+        .iter()
+        .zip(TEMPLATES)
+        .filter(|(path, _)| !about.files.iter().any(|file| file.eq_ignore_ascii_case(path)));
     ours.map(|(path, text)| {
         let fault = |error: &dyn std::error::Error| Error::Template { name: path, why: error.to_string() };
         let template = Template::parse(text, path, Style::Text).map_err(|error| fault(&error))?;
@@ -197,7 +202,8 @@ fn root(graph: &Graph<'_>) -> Root {
         platforms: String::new(),
         digest: root.map(|root| root.digest.to_string()).unwrap_or_default(),
         hex: root.map(|root| root.digest.hex()).unwrap_or_default(),
-        docker: root.is_some_and(|root| media::is_docker(&root.media_type)),
+        at: String::new(),
+        plain: root.is_some_and(|root| media::is_docker(&root.media_type)),
         version: String::new(),
         release: None,
         namespace: None,
@@ -210,6 +216,7 @@ fn root(graph: &Graph<'_>) -> Root {
             told.name = image.reference.to_string();
             image.reference.repository().path().clone_into(&mut told.path);
             told.tag = image.reference.tag().map(str::to_owned);
+            told.plain |= told.tag.is_none();
             let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
             told.platforms = platforms.join(", ");
         }
@@ -231,6 +238,10 @@ fn root(graph: &Graph<'_>) -> Root {
             told.notice = model.notice.as_ref().map(ToString::to_string);
         }
     }
+    told.at = match &told.tag {
+        Some(tag) => format!(":{tag}"),
+        None => format!("@{}", told.digest),
+    };
     told
 }
 

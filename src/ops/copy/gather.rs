@@ -172,6 +172,13 @@ impl Gathering<'_> {
     fn personal(&mut self, customer: Option<&GrantName>) {
         let home = self.origin.home();
         for (folder, end) in [(names::GRANTS, "age"), (names::LICENSES, "lic")] {
+            match std::fs::read_dir(home.join(folder)) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    let error = fs::Error::Io { path: home.join(folder), source };
+                    self.refuse(folder::unread(folder.to_owned(), &error));
+                }
+                _ => {}
+            }
             for name in names(&home.join(folder), end) {
                 if customer.is_none_or(|customer| customer.to_string() == name) {
                     self.small(&format!("{folder}/{name}.{end}"), limits::KEY_BYTES, false);

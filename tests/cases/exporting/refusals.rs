@@ -28,6 +28,10 @@ fn what_cannot_be_written_is_named_before_anything_is() {
     let amd = ["--platform", "linux/amd64"];
     run(&site, "docker-archive:there.tar", &amd).says(2, &["there.tar: exists"]);
     assert_eq!(fs::read(site.stage.path("there.tar")).unwrap(), b"mine");
+    let inside = site.bundle().join("volumes/x").display().to_string();
+    for form in ["oci", "docker-archive", "dir"] {
+        run(&site, &format!("{form}:{inside}"), &amd).says(2, &["a delivered folder is never written to"]);
+    }
     run(&site, "oci:gone/layout", &[]).says(2, &["gone", "look at the path"]);
     run(&site, "oci:", &[]).says(2, &["the path is missing"]);
     run(&site, "zip:x", &[]).says(2, &["oci:PATH, docker-archive:PATH or dir:PATH"]);

@@ -60,6 +60,16 @@ fn a_receipt_says_who_checked_what_and_everything_that_was_seen() {
 }
 
 #[test]
+fn a_report_of_no_damage_hides_none() {
+    let bench = Bench::new(&Forgery::two_volumes());
+    let clean = bench.run("verify good --trust trust.json --json");
+    fs::write(bench.yard.path("report.json"), clean.stdout).unwrap();
+    bench.copy("case", |bundle| flip(bundle, VOLUME_1, 100));
+    bench.repair("case --from good --report report.json").says(0, &["mended"]);
+    bench.is_whole("case");
+}
+
+#[test]
 fn a_receipt_is_signed_and_the_signature_is_the_one_that_openssl_sees() {
     let bench = Bench::new(&Forgery::small());
     for name in ["operator", "stranger"] {

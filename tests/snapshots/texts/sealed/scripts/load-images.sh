@@ -41,6 +41,7 @@ done
 # What is given by a relative path is meant from where the script was called.
 absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
 public_key=$(absolute "$public_key")
+[ -z "$work" ] || work=$(absolute "$work")
 identity=$(absolute "$identity")
 grant=$(absolute "$grant")
 folder=$(cd "$(dirname "$0")/.." && pwd)
@@ -70,15 +71,15 @@ mkdir "$layout"
     { echo "load-images: $grant does not open with $identity; is it the grant made for you?" >&2; exit 1; }
 for volume in volumes/*.age; do age -d -i "$work/release.key" "$volume"; done | tar -x -C "$layout"
 
-# copy NAME PATH TAG DIGEST: an image in OCI format, found by its name in the layout.
+# copy NAME PATH AT DIGEST: an image in OCI format, found by its name in the layout.
 copy() {
-    echo "   $registry/$2:$3"
-    skopeo copy --quiet --all --preserve-digests --dest-tls-verify="$tls_verify" "oci:$layout:$1" "docker://$registry/$2:$3"
+    echo "   $registry/$2$3"
+    skopeo copy --quiet --all --preserve-digests --dest-tls-verify="$tls_verify" "oci:$layout:$1" "docker://$registry/$2$3"
     arrived "$@"
 }
-# copy_docker NAME PATH TAG DIGEST: an image in Docker format, which skopeo does not find in a layout; it takes the same files as a plain folder.
-copy_docker() {
-    echo "   $registry/$2:$3"
+# copy_plain NAME PATH AT DIGEST: an image in Docker format, or without a tag, which skopeo does not find in a layout; it takes the same files as a plain folder.
+copy_plain() {
+    echo "   $registry/$2$3"
     rm -rf "$work/docker"
     mkdir "$work/docker"
     for blob in "$layout"/blobs/sha256/*; do
@@ -86,24 +87,24 @@ copy_docker() {
         ln -s "$blob" "$work/docker/${blob##*/}.manifest.json"
     done
     ln -sf "$layout/blobs/sha256/${4#sha256:}" "$work/docker/manifest.json"
-    skopeo copy --quiet --all --preserve-digests --dest-tls-verify="$tls_verify" "dir:$work/docker" "docker://$registry/$2:$3"
+    skopeo copy --quiet --all --preserve-digests --dest-tls-verify="$tls_verify" "dir:$work/docker" "docker://$registry/$2$3"
     arrived "$@"
 }
 # What the registry has must have the digest that was signed.
 arrived() {
-    got=$(skopeo inspect --raw --tls-verify="$tls_verify" "docker://$registry/$2:$3" | sha256sum)
+    got=$(skopeo inspect --raw --tls-verify="$tls_verify" "docker://$registry/$2$3" | sha256sum)
     if [ "sha256:${got%% *}" != "$4" ]; then
-        echo "load-images: $registry/$2:$3 is sha256:${got%% *} and should be $4" >&2
+        echo "load-images: $registry/$2$3 is sha256:${got%% *} and should be $4" >&2
         exit 1
     fi
 }
 
 echo "4. Loading into $registry"
-copy 'docker.io/incidentfox/agent:v1.2.0' 'incidentfox/agent' 'v1.2.0' 'sha256:19a464135f6e418b5c85d331959af0389e6f011fd34ed227de9eaabae6edf198'
-copy 'docker.io/incidentfox/web-ui:v1.2.0' 'incidentfox/web-ui' 'v1.2.0' 'sha256:f016cbd7c4dcd5963f21592928f535ba2e8acb854b03cc1562dff23f5f3ad70a'
-copy_docker 'docker.io/incidentfox/orchestrator:v1.2.0' 'incidentfox/orchestrator' 'v1.2.0' 'sha256:88f7c0515970f884a3179f32cde0ec87c5bc4533c3a26430cf76a9e2624af4ae'
-copy 'docker.io/incidentfox/config-service:v1.2.0' 'incidentfox/config-service' 'v1.2.0' 'sha256:551c64abf991a15ccde4f4c5d0745605f166b24683e178fd60ea7eb824c41079'
-copy 'docker.io/incidentfox/knowledge-base:v1.2.0' 'incidentfox/knowledge-base' 'v1.2.0' 'sha256:b6b818568630cff37464a79bcab93b2afbd42b349c99c1f1d2f2e72b0116a8df'
-copy_docker 'docker.io/incidentfox/slack-bot:v1.2.0' 'incidentfox/slack-bot' 'v1.2.0' 'sha256:026529c4314d387381a763a57b5c874166086b761e9feeda1060b138fea2f2f4'
-copy_docker 'docker.io/incidentfox/vllm-openai:v1.2.0' 'incidentfox/vllm-openai' 'v1.2.0' 'sha256:424e655c68647277fc050fd88d8e19f998fa60b176aca12ac9fa71b38bcba1c0'
+copy 'docker.io/incidentfox/agent:v1.2.0' 'incidentfox/agent' ':v1.2.0' 'sha256:19a464135f6e418b5c85d331959af0389e6f011fd34ed227de9eaabae6edf198'
+copy 'docker.io/incidentfox/web-ui:v1.2.0' 'incidentfox/web-ui' ':v1.2.0' 'sha256:f016cbd7c4dcd5963f21592928f535ba2e8acb854b03cc1562dff23f5f3ad70a'
+copy_plain 'docker.io/incidentfox/orchestrator:v1.2.0' 'incidentfox/orchestrator' ':v1.2.0' 'sha256:88f7c0515970f884a3179f32cde0ec87c5bc4533c3a26430cf76a9e2624af4ae'
+copy 'docker.io/incidentfox/config-service:v1.2.0' 'incidentfox/config-service' ':v1.2.0' 'sha256:551c64abf991a15ccde4f4c5d0745605f166b24683e178fd60ea7eb824c41079'
+copy 'docker.io/incidentfox/knowledge-base:v1.2.0' 'incidentfox/knowledge-base' ':v1.2.0' 'sha256:b6b818568630cff37464a79bcab93b2afbd42b349c99c1f1d2f2e72b0116a8df'
+copy_plain 'docker.io/incidentfox/slack-bot:v1.2.0' 'incidentfox/slack-bot' ':v1.2.0' 'sha256:026529c4314d387381a763a57b5c874166086b761e9feeda1060b138fea2f2f4'
+copy_plain 'docker.io/incidentfox/vllm-openai:v1.2.0' 'incidentfox/vllm-openai' ':v1.2.0' 'sha256:424e655c68647277fc050fd88d8e19f998fa60b176aca12ac9fa71b38bcba1c0'
 echo "Everything is in $registry, with the digests that were signed."
