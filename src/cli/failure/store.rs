@@ -1,6 +1,7 @@
 //! Faults of places that hold blobs, and of sources of images.
 
 use super::{Failure, file, registry};
+use crate::oci::narrow::NarrowError;
 use crate::{sources, store};
 
 impl From<store::Error> for Failure {
@@ -60,8 +61,15 @@ pub(super) fn source(error: &sources::Error) -> Failure {
         sources::Error::Compressed { .. } => {
             Failure::usage("source", "").hint("uncompress it first (gunzip, zstd -d)")
         }
+        sources::Error::Platforms(NarrowError::Missing { has, .. }) if !has.is_empty() => {
+            let has: Vec<String> = has.iter().map(ToString::to_string).collect();
+            Failure::usage("platforms", "").hint(format!(
+                "narrow the image in release.yaml to platforms it has, of these: platforms: [{}]",
+                has.join(", ")
+            ))
+        }
         sources::Error::Platforms(_) => Failure::usage("platforms", "")
-            .hint("narrow the image in release.yaml to platforms it has: platforms: [linux/amd64]"),
+            .hint("leave platforms: out for this image: it is then carried as it is"),
         sources::Error::Model(error) => super::model::of(error),
         sources::Error::Pinned { .. } | sources::Error::Wrong { .. } => Failure::refused("wrong_digest", "")
             .hint("what is there is not what was pinned; find out who changed it before pinning anew"),
