@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::sys::fs;
+
 /// A fault of a place that a bundle is carried to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -96,6 +98,9 @@ pub enum Error {
         /// The keys that were offered.
         tried: Vec<String>,
     },
+    /// A private key whose file cannot be read, or that others may read.
+    #[error(transparent)]
+    KeyFile(fs::Error),
     /// A private key that cannot be used.
     #[error("{path}: {why}", path = path.display())]
     Key {

@@ -76,6 +76,7 @@ fn it_is_cut_delivered_and_loaded_and_the_folder_has_the_layout_promised() {
         assert_eq!(bytes, image.graph.root().bytes, "{}", image.repository);
     }
     install(home, &folder, &customer);
+    the_guide_installs(&program, &folder, &customer);
     let line = "license issue --key vendor/keys/license.key --tiers vendor/tiers.yaml --customer acme-corp --tier enterprise";
     let licence = ["--expires", "2036-01-10", "--out", "acme-corp.lic"];
     program.done(&line.split(' ').chain(licence).collect::<Vec<_>>());
@@ -99,4 +100,28 @@ fn install(home: &Path, folder: &Path, customer: &Server) {
     let here = format!("image: \"{}/mirror/incidentfox/agent:v1.2.0\"", customer.host());
     assert!(rendered.contains(&here), "{rendered}");
     assert!(!rendered.contains("docker.io/"));
+}
+
+/// What the guide prints for the cluster is what the program takes. There is none here, and no licence: that is what is said.
+fn the_guide_installs(program: &Program, folder: &Path, customer: &Server) {
+    let guide = fs::read_to_string(folder.join("INSTALLATION_GUIDE.md")).unwrap();
+    let printed = |verb: &str| -> Vec<Vec<String>> {
+        let lines = guide.lines().filter(|line| line.starts_with(&format!("bundle {verb} ")));
+        let here = |line: &str| {
+            line.replace("harbor.acme.internal", &format!("{}/mirror", customer.host()))
+                .replace("/media/stick/incidentfox-enterprise-1.2.0", &folder.display().to_string())
+        };
+        lines.map(|line| here(line).split(' ').skip(1).map(str::to_owned).collect()).collect()
+    };
+    for verb in ["preflight", "install"] {
+        let all = printed(verb);
+        assert_eq!(all.len(), if verb == "install" { 2 } else { 1 }, "{guide}");
+        for words in all {
+            let outcome = program.run(&words);
+            let (code, said) = (outcome.code, outcome.stdout + &outcome.stderr);
+            let (wanted, missing) =
+                if verb == "install" { (3, "no cluster answers") } else { (1, "there is no licence") };
+            assert!(code == Some(wanted) && said.contains(missing), "{words:?}: {code:?}: {said}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use bundle::progress::Silent;
 use bundle::registry::{Client, Options, Proxies};
 use bundle::release::lock::Lock;
 use bundle::sources::{Images, Remote};
-use xtask::images::{Named, sample};
+use xtask::images::{Compression, Family, Layer, Named, Seed, image, sample};
 use xtask::registry::{Action, Config, Kind, Rule, Server};
 
 const HEAD: &str = "apiVersion: bundle/v1\nkind: Release\nname: demo\nversion: 1.0.0\nvendor: Demo\n";
@@ -155,4 +155,30 @@ fn a_registry_that_lies_leaves_no_lock() {
         assert!(faults.iter().all(|fault| fault.to_string().contains("release.yaml:")), "{lie:?}");
         assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 1, "{lie:?}");
     }
+}
+
+/// Requests of the first lock of so many images, spread over so many repositories.
+fn first_lock(images: usize, repositories: usize, referrers: bool) -> usize {
+    let mut bench = Bench::new("");
+    bench.server = Server::start(Config { referrers, ..Config::default() }).unwrap();
+    let mut release = format!("{HEAD}images:\n");
+    for number in 0..images {
+        let name = format!("acme/image-{}", number % repositories);
+        let layer = Layer::seeded(Seed::of(&number.to_string()), 100, Compression::Gzip).unwrap();
+        image(Family::Oci, "linux/amd64", &[layer]).put(&bench.server, &name, &format!("v{number}")).unwrap();
+        release += &format!("  - \"{}/{name}:v{number}\"\n", bench.server.host());
+    }
+    fs::write(bench.folder.path().join("release.yaml"), release).unwrap();
+    bench.lock(Mode::Write).unwrap();
+    bench.server.stats().lines.len()
+}
+
+#[test]
+fn a_first_lock_asks_only_what_nothing_else_tells() {
+    // Manifest, configuration, and what a registry lists about the manifest; the tags of each repository, for cosign's.
+    assert_eq!(first_lock(24, 24, true), 24 * 3 + 24);
+    assert_eq!(first_lock(24, 3, true), 24 * 3 + 3);
+    // Where there is no such list, that is found out once.
+    assert_eq!(first_lock(24, 24, false), 24 * 2 + 24 + 1);
+    assert_eq!(first_lock(24, 3, false), 24 * 2 + 3 + 1);
 }

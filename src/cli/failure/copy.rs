@@ -64,6 +64,7 @@ fn of(error: &courier::Error) -> Failure {
         ),
         courier::Error::Denied { .. } => Failure::world("denied", "")
             .hint("name the key that the machine knows: --ssh-key FILE, or ssh-add it; and the user: sftp://USER@HOST/PATH"),
+        courier::Error::KeyFile(error) => file::of(error),
         courier::Error::Key { .. } => Failure::usage("key", "")
             .hint("--ssh-key takes a private key of OpenSSH (Ed25519 or ECDSA) that only its owner may read"),
         courier::Error::NoSftp { .. } => Failure::world("no_sftp", "")

@@ -56,10 +56,10 @@ impl std::fmt::Debug for Options {
 /// Reads a private key; `passphrase` is asked when it is locked, and `None` of it leaves the key locked.
 ///
 /// # Errors
-/// [`Error::Key`] for what is no key, or stays locked.
+/// [`Error::KeyFile`] for a file that cannot be read or that others may read, [`Error::Key`] for what is no key, or stays locked.
 pub fn private_key(path: &Path, passphrase: &dyn Fn() -> Option<String>) -> Result<Arc<PrivateKey>, Error> {
     let bad = |why: String| Error::Key { path: path.to_owned(), why };
-    let bytes = fs::read_private(path, limits::KEY_BYTES).map_err(|error| bad(error.to_string()))?;
+    let bytes = fs::read_private(path, limits::KEY_BYTES).map_err(Error::KeyFile)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is no text".to_owned()))?;
     match decode_secret_key(text, None) {
         Ok(key) => Ok(Arc::new(key)),

@@ -36,6 +36,8 @@ struct About {
     version: String,
     vendor: String,
     sealed: bool,
+    /// Whether it runs with a licence alone.
+    licensed: bool,
     /// The version that it is an upgrade of.
     base: Option<String>,
     relied_on: String,
@@ -150,6 +152,7 @@ fn about(plan: &Plan, request: &Request<'_>, tools: &[LockedTool]) -> Result<Abo
         base: plan.payload.base.as_ref().map(|base| base.version.to_string()),
         relied_on: ByteSize(plan.payload.relied_on.iter().map(|relied| relied.size).sum()).to_string(),
         sealed: lock.seal == crate::release::lock::Seal::Age,
+        licensed: lock.license.as_ref().is_some_and(|license| license.required),
         volumes: plan.shape.volumes(),
         first_volume: crate::bundle::index::volume_name(&plan.release, lock.seal, 0).to_string(),
         size: ByteSize(plan.shape.total_length()).to_string(),

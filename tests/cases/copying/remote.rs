@@ -183,8 +183,9 @@ fn a_machine_must_be_known_and_let_the_user_in() {
     };
     desk.program.run(&with("stranger")).says(3, &["by none of the keys", "stranger", "--ssh-key"]);
     fs::set_permissions(host.folder.join("stranger"), fs::Permissions::from_mode(0o644)).unwrap();
-    desk.program.run(&with("stranger")).says(2, &["others may read"]);
-    desk.program.run(&with("host.pub")).says(2, &["--ssh-key takes"]);
+    desk.program.run(&with("stranger")).says(1, &["others may read", "chmod 600"]);
+    desk.program.run(&with("host.pub")).says(2, &["public half"]);
+    desk.program.run(&with("absent")).says(2, &["absent"]);
     // A key with a passphrase, and an agent.
     let user = host.folder.join("user").display().to_string();
     tool(Command::new("ssh-keygen").args(["-q", "-p", "-N", "sesame", "-f", &user]));

@@ -4,6 +4,7 @@
 //! The folder is the whole filesystem of that run (`chroot`): no loader, no libraries, no `/etc`, no `/proc`, no home, no environment.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -93,8 +94,11 @@ impl Vendor<'_> {
 /// Runs the bundle's own program with `root` for the whole filesystem and an empty environment.
 fn alone(root: &Path, words: &[&str]) -> Outcome {
     let mut command = Command::new("unshare");
-    // A user of its own, so that this needs no rights; the network stays, or there would be no registry.
-    command.args(["--map-root-user", "--root"]).arg(root).args(["--wd", "/", &format!("/{NAME}/bundle")]);
+    // A user of its own where it would need rights; the network stays, or there would be no registry.
+    if fs::metadata("/proc/self").map_err(|e| format!("/proc/self: {e}"))?.uid() != 0 {
+        command.arg("--map-root-user");
+    }
+    command.arg("--root").arg(root).args(["--wd", "/", &format!("/{NAME}/bundle")]);
     command.args(words).env_clear();
     said(command, words)
 }
