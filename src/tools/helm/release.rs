@@ -265,6 +265,7 @@ impl Helm {
             patience: silence,
             input: &[],
             stop,
+            held: stop.and(self.held()),
         };
         Ok(run.run()?)
     }

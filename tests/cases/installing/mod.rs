@@ -1,7 +1,9 @@
 //! `bundle install` on a real cluster, whose node pulls from the registry that was loaded.
 
+mod killed;
 mod refused;
 pub(crate) mod shop;
+mod stopped;
 mod upgrading;
 
 use serde_json::Value;
