@@ -1,6 +1,8 @@
 //! `bundle install` on a real cluster, whose node pulls from the registry that was loaded.
 
+mod helm3;
 mod killed;
+mod operators;
 mod refused;
 pub(crate) mod shop;
 mod stopped;
