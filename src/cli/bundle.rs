@@ -178,9 +178,7 @@ fn remedy(what: &What) -> &'static str {
         What::Base { .. } => {
             "verify the base bundle by itself: bundle verify DIR; leave --base out if the registry has everything"
         }
-        What::License { .. } => {
-            "the bundle itself is not concerned: get the licence from the vendor again, as a file"
-        }
+        What::License { verdict, .. } => super::preflight::remedy::licence(verdict),
         What::IdleRule { .. } => "compare it with the names that bundle inspect shows; nothing else is wrong",
         What::NoMemory => "name a folder of this user's that stays: BUNDLE_STATE=/var/lib/bundle",
         What::NotRemembered { .. } => {

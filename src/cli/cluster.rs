@@ -1,6 +1,8 @@
 //! How a cluster is reached: the options that all commands with a cluster share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
@@ -60,6 +62,8 @@ pub(super) struct Doing {
     wait: WaitArgs,
     #[arg(skip)]
     work: Work,
+    #[arg(skip)]
+    lost: Arc<AtomicBool>,
 }
 
 impl Doing {
@@ -86,7 +90,7 @@ impl Doing {
     /// From here on a signal stops the work in order.
     pub(super) fn begin<'a>(&'a self, observer: &'a dyn Observer) -> Patience<'a> {
         self.work.begin();
-        Patience { observer, stop: self.work.stop(), stall: self.wait.stall() }
+        Patience { observer, stop: self.work.stop(), lost: &self.lost, stall: self.wait.stall() }
     }
 
     /// How it is stopped.

@@ -11,6 +11,7 @@ use super::ui::Voice;
 use super::{Exit, Failure, Ui, Verb};
 use crate::ops::cluster;
 use crate::ops::finding::refused;
+use crate::ops::hold;
 use crate::ops::install::act::{self, Ended};
 use crate::ops::install::report::Report;
 use crate::ops::install::secrets::Made;
@@ -61,7 +62,7 @@ impl Verb for Install {
             return Ok(Shared::planned(ui, &report));
         };
         let given = self.shared.given()?;
-        let reach = cluster::reach(Some(bundle), self.shared.cluster.cluster())?;
+        let mut reach = cluster::reach(Some(bundle), self.shared.cluster.cluster())?;
         let Some(answers) = self.answers(ui, &opened, given, &reach)? else { return Ok(Exit::Interrupted) };
         let observer = ui.observer();
         let client = self.shared.how.client(&observer)?;
@@ -94,8 +95,10 @@ impl Verb for Install {
         }
         let patience = self.shared.doing.begin(observer.as_ref());
         let ended = if prepared.plan.unchanged {
+            hold::tidy(&prepared.subject(), &mut reach, &patience);
             act::confirm(&prepared, &reach, &patience)
         } else {
+            let _held = hold::take(&prepared.subject(), &mut reach, &patience)?;
             act::act(&prepared, &reach, &patience)
         };
         report.end(&ended, &reach);

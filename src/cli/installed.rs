@@ -9,9 +9,10 @@ use super::interrupt::Ending;
 use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::ops::cluster::{self, Reach};
+use crate::ops::hold::{self, Subject};
 use crate::ops::uninstall::Data;
 use crate::ops::{rollback, status, uninstall};
-use crate::plan::installed::History;
+use crate::plan::installed::{History, Record};
 use crate::sys::clock;
 
 /// Which installed release.
@@ -33,6 +34,11 @@ impl Which {
         let history = cluster::find(&reach.kubectl, self.release.as_deref(), self.namespace.as_deref())?;
         Ok((reach, history))
     }
+}
+
+/// What must be held while it is changed.
+fn subject<'a>(history: &'a History, record: &'a Record) -> Subject<'a> {
+    Subject { release: &record.release.name, namespace: &record.namespace, history, make_namespace: false }
 }
 
 /// Show what is installed: which release, from which bundle, signed by whom, its licence, and whether that is what runs.
@@ -128,7 +134,7 @@ pub(super) struct Rollback {
 
 impl Verb for Rollback {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
-        let (reach, history) = self.which.find()?;
+        let (mut reach, history) = self.which.find()?;
         let way = rollback::way(&history, self.to).ok_or_else(|| {
             Failure::refused("nowhere_back", "there is no such revision to go back to")
                 .hint("bundle status lists the revisions; one that never ran is none")
@@ -152,7 +158,9 @@ impl Verb for Rollback {
         }
         let observer = ui.observer();
         let patience = self.doing.begin(observer.as_ref());
+        let held = hold::take(&subject(&history, way.to), &mut reach, &patience)?;
         let ended = rollback::rollback(&way, &history, &reach, &patience);
+        drop(held);
         if let Some(fault) = &ended.fault {
             return Err(super::failure::acted(fault, &ended.left, &ended.record.release.name));
         }
@@ -189,7 +197,7 @@ pub(super) struct Uninstall {
 
 impl Verb for Uninstall {
     fn run(&self, ui: &Arc<Ui>) -> Result<Exit, Failure> {
-        let (reach, history) = self.which.find()?;
+        let (mut reach, history) = self.which.find()?;
         let data = match (self.delete_namespace, self.delete_data) {
             (true, _) => Data::DeleteNamespaces,
             (false, true) => Data::Delete,
@@ -221,7 +229,13 @@ impl Verb for Uninstall {
         }
         let observer = ui.observer();
         let patience = self.doing.begin(observer.as_ref());
-        if let Err(fault) = uninstall::uninstall(&plan, &history, &reach, &patience) {
+        let held = match history.last() {
+            Some(last) => Some(hold::take(&subject(&history, last), &mut reach, &patience)?),
+            None => None,
+        };
+        let outcome = uninstall::uninstall(&plan, &history, &reach, &patience);
+        drop(held);
+        if let Err(fault) = outcome {
             let failure = super::failure::acted(&fault, &crate::ops::install::act::Left::Half, &plan.release);
             return Err(failure
                 .stating(format!("{} is partly taken away, and remembered as that.", plan.release))

@@ -17,7 +17,7 @@ use crate::plan::mapping::Mapping;
 use crate::plan::preflight::{Area, Check};
 use crate::sys::{clock, state};
 
-mod remedy;
+pub(super) mod remedy;
 mod words;
 
 pub(super) use remedy::cluster as cluster_remedy;

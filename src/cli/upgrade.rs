@@ -13,6 +13,7 @@ use super::ui::Page;
 use super::{Exit, Failure, Ui, Verb};
 use crate::ops::cluster;
 use crate::ops::finding::refused;
+use crate::ops::hold;
 use crate::ops::install::act::{self, Ended};
 use crate::ops::install::report::Report as Installation;
 use crate::ops::install::{self, Opened, Pull, Wish};
@@ -66,7 +67,7 @@ impl Verb for Upgrade {
             return Ok(Shared::planned(ui, &report.install));
         };
         let index = bundle.index.get();
-        let reach = cluster::reach(Some(bundle), self.shared.cluster.cluster())?;
+        let mut reach = cluster::reach(Some(bundle), self.shared.cluster.cluster())?;
         let standing = upgrade::standing(bundle, &reach)?;
         report.from = Some(standing.from.release.version.clone());
         let answers = self.answers(&opened, &standing, &mut report, &reach)?;
@@ -101,6 +102,13 @@ impl Verb for Upgrade {
             return Ok(Exit::Interrupted);
         }
         let patience = self.shared.doing.begin(observer.as_ref());
+        let held = match unchanged {
+            true => {
+                hold::tidy(&prepared.subject(), &mut reach, &patience);
+                None
+            }
+            false => Some(hold::take(&prepared.subject(), &mut reach, &patience)?),
+        };
         if report.backups == Wanted::Run {
             ui.say("running the backup script");
             let folder = self.backup_folder(state.as_deref())?;
@@ -111,6 +119,7 @@ impl Verb for Upgrade {
             true => act::confirm(&prepared, &reach, &patience),
             false => act::act(&prepared, &reach, &patience),
         };
+        drop(held);
         report.install.end(&ended, &reach);
         self.tell(ui, &report, &ended)
     }

@@ -16,6 +16,7 @@ use crate::chart::rendered::FreezeError;
 use crate::oci::Reference;
 use crate::ops::cluster;
 use crate::ops::finding::{Finding, refused};
+use crate::ops::hold::Subject;
 use crate::ops::open::Authenticated;
 use crate::ops::unlock;
 use crate::plan::changes::{Change, ObjectChange};
@@ -118,6 +119,16 @@ pub enum Error {
     /// kubectl's, or the cluster's, fault.
     #[error(transparent)]
     Kubectl(#[from] kubectl::Error),
+    /// The cluster is of a version that the release is not for.
+    #[error("the cluster runs Kubernetes {got}; {release} needs {wanted}")]
+    ClusterVersion {
+        /// The release and its version.
+        release: String,
+        /// The cluster's version.
+        got: semver::Version,
+        /// What would do.
+        wanted: semver::VersionReq,
+    },
     /// The user may not do what is needed.
     #[error("{}", .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
     Rights(Vec<Right>),
@@ -293,6 +304,19 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What must be held while it is carried out.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        let namespace = self.record.namespace.as_str();
+        let make = |(name, change): &(String, Change)| name == namespace && *change == Change::Create;
+        Subject {
+            release: &self.record.release.name,
+            namespace,
+            history: &self.history,
+            make_namespace: self.plan.namespaces.iter().any(make),
+        }
+    }
+
     /// Whether nothing that was seen refuses it.
     #[must_use]
     pub fn is_granted(&self) -> bool {

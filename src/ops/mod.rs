@@ -9,6 +9,7 @@ pub mod diff;
 pub mod export;
 pub mod finding;
 pub mod grant;
+pub mod hold;
 pub mod inspect;
 pub mod install;
 pub mod keygen;

@@ -1,5 +1,7 @@
 //! `bundle rollback`: the whole release, every chart, its values, its licence and what is remembered, back to an earlier revision.
 
+use std::sync::atomic::Ordering;
+
 use signing::time::Time;
 use zeroize::Zeroizing;
 
@@ -55,6 +57,9 @@ pub fn rollback(way: &Way<'_>, history: &History, reach: &Reach, patience: &Pati
     let outcome = go(way, &mut record, &mut answered, (history, reach, patience));
     let fault = match outcome {
         Ok(()) => return Ended { health: answered, fault: None, left: Left::Running, record },
+        Err(_) if patience.lost.load(Ordering::Relaxed) => {
+            return Ended { health: answered, fault: Some(Fault::Lost), left: Left::Taken, record };
+        }
         Err(fault) => fault,
     };
     record.status = Status::Failed;

@@ -287,6 +287,8 @@ pub enum Fault {
     Denied,
     /// What is sent is too large.
     TooLarge,
+    /// There is no room for it.
+    Full,
     /// There is no such place.
     NotFound,
     /// A program is missing or too old.
@@ -481,7 +483,9 @@ fn postgres(found: Option<&Postgres>, requires: Option<&IndexRequires>) -> Vec<C
 }
 
 /// Whether a version is one of those; what is appended to it (`-gke.1`) plays no part.
-fn matches(wanted: &VersionReq, got: &Version) -> bool {
+/// Whether `got` will do, whatever its vendor appended to it.
+#[must_use]
+pub fn matches(wanted: &VersionReq, got: &Version) -> bool {
     wanted.matches(&Version::new(got.major, got.minor, got.patch))
 }
 

@@ -12,3 +12,4 @@ pub mod place;
 pub mod program;
 pub mod random;
 pub mod state;
+pub mod turn;

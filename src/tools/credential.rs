@@ -64,6 +64,7 @@ fn ask_program(program: &Path, registry: &str, patience: Duration) -> Result<Opt
         patience,
         input: registry.as_bytes(),
         stop: None,
+        held: None,
     };
     let ended = run.run()?;
     let stdout = Zeroizing::new(ended.stdout);

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use semver::Version;
@@ -20,10 +21,11 @@ use crate::sys::{environment, fs};
 pub const OLDEST: Version = Version::new(3, 8, 0);
 
 /// A Helm that can be driven.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
     version: Version,
+    held: Option<Arc<std::fs::File>>,
 }
 
 /// What to render.
@@ -149,7 +151,18 @@ impl Helm {
         if version < OLDEST {
             return Err(Error::TooOld { program, version, oldest: OLDEST });
         }
-        Ok(Self { program, version })
+        Ok(Self { program, version, held: None })
+    }
+
+    /// From now on every Helm that changes a cluster holds `turn` for as long as it runs, even where this program is killed.
+    pub fn hold(&mut self, turn: Arc<std::fs::File>) {
+        self.held = Some(turn);
+    }
+
+    /// What [`Helm::hold`] was given.
+    #[must_use]
+    pub fn held(&self) -> Option<&std::fs::File> {
+        self.held.as_deref()
     }
 
     /// Its version.
@@ -247,6 +260,7 @@ impl Room {
             patience: Duration::from_secs(limits::TOOL_SILENCE_SECONDS),
             input: &[],
             stop: None,
+            held: None,
         };
         Ok(run.run()?)
     }

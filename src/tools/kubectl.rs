@@ -417,6 +417,7 @@ impl Kubectl {
             patience: Duration::from_secs(limits::TOOL_SILENCE_SECONDS),
             input,
             stop: None,
+            held: None,
         };
         Ok(run.run()?)
     }

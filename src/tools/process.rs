@@ -1,6 +1,7 @@
 //! One run of a program: bounded in what it says and in how long it is silent.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub struct Run<'a> {
     pub input: &'a [u8],
     /// Asks it to end by itself (SIGTERM) once this becomes true.
     pub stop: Option<&'a AtomicBool>,
+    /// What it holds open as its stdin, where it is given nothing to read: a turn that lasts as long as it runs.
+    pub held: Option<&'a File>,
 }
 
 /// How often it is asked whether a program that said all has ended.
@@ -83,6 +86,14 @@ enum Heard {
 }
 
 impl Run<'_> {
+    fn stdin(&self) -> io::Result<Stdio> {
+        Ok(match self.held {
+            Some(held) => held.try_clone()?.into(),
+            None if self.input.is_empty() => Stdio::null(),
+            None => Stdio::piped(),
+        })
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -95,7 +106,7 @@ impl Run<'_> {
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder)
-            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
+            .stdin(self.stdin().map_err(start)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // What it starts in turn ends with it.

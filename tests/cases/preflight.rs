@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use xtask::cluster::{self as clusters, Extent};
@@ -9,7 +10,7 @@ use xtask::registry::{Action, Config, Rule, Server};
 
 use super::cluster::{self, Namespace};
 use super::peers::registry::{Kind, Peer};
-use super::program::Outcome;
+use super::program::{Outcome, tool};
 use super::site::{REQUIRES, Site};
 
 fn good() -> Site {
@@ -74,7 +75,13 @@ fn what_a_registry_does_not_do_is_named() {
     let site = good();
     let deep = || Rule::new(Action::Status(404, vec![])).method("POST").path("mirror/acme/team");
     type Case<'a> = (&'a str, Vec<Rule>, &'a [&'a str], &'a [&'a str]);
-    let cases: [Case<'_>; 5] = [
+    let cases: [Case<'_>; 6] = [
+        (
+            "it is full",
+            vec![Rule::new(Action::Status(507, vec![])).method("POST")],
+            &["refuse upload-refused"],
+            &["make room in the registry", "have the quota of"],
+        ),
         (
             "it lets nobody push",
             vec![Rule::new(Action::Status(403, vec![])).method("POST")],
@@ -120,6 +127,15 @@ fn what_a_registry_does_not_do_is_named() {
     let outcome = site.run("preflight", &["--registry", &place, "--json"]);
     assert_eq!(found(&outcome), ["refuse registry-fault"]);
     outcome.says(1, &["docker login"]);
+    // One whose disk really is full.
+    let small = Peer::start(Kind::Plain);
+    fs::create_dir_all(small.storage()).unwrap();
+    tool(Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(small.storage()));
+    let place = format!("{}/mirror", small.host());
+    let outcome = site.run("preflight", &["--registry", &place, "--json"]);
+    tool(Command::new("umount").arg("--lazy").arg(small.storage()));
+    assert_eq!(found(&outcome), ["refuse upload-refused"], "{outcome:#?}");
+    outcome.says(1, &["whether its disk is full"]);
     // The usual one.
     let usual = Peer::start(Kind::Plain);
     let place = format!("{}/mirror", usual.host());

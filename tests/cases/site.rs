@@ -49,32 +49,9 @@ impl Site {
         Self { stage, bundle }
     }
 
-    /// A licence of `customer` that expires in `days` (negative: expired so long ago), as the vendor would have issued it a year earlier.
+    /// As [`license`], by the key of this site's vendor.
     pub(crate) fn license(&self, customer: &str, days: i64) -> String {
-        let now = i64::try_from(
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
-        )
-        .unwrap();
-        let time = |days: i64| Time::from_unix(now + days * 86_400 + 60).unwrap();
-        let claims = Claims {
-            issuer: "Demo".into(),
-            customer: customer.into(),
-            issued: time(-365),
-            not_before: None,
-            expires: time(days),
-            license_key: None,
-            grace_days: None,
-            warn_days: None,
-            entitlements: Entitlements {
-                tier: "standard".into(),
-                limits: std::collections::BTreeMap::new(),
-                features: std::collections::BTreeSet::new(),
-                custom_fields: serde_json::Map::new(),
-            },
-            others: std::collections::BTreeMap::new(),
-        };
-        let signer = bundle::ops::keys::license_signer(&self.stage.path("license.key"), &|_| None).unwrap();
-        signing::license::issue(&claims, &signer).unwrap()
+        license(&self.stage.path("license.key"), customer, days, &[])
     }
 
     /// Puts a licence beside the bundle, and takes away those that were there.
@@ -100,4 +77,31 @@ impl Site {
     pub(crate) fn run(&self, verb: &str, more: &[&str]) -> Outcome {
         Outcome::of(self.command(verb, more, cluster::shared()).output().unwrap())
     }
+}
+
+/// A licence of `customer` that expires in `days` (negative: expired so long ago), as the vendor would have issued it a year earlier.
+pub(crate) fn license(key: &Path, customer: &str, days: i64, features: &[&str]) -> String {
+    let now =
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs())
+            .unwrap();
+    let time = |days: i64| Time::from_unix(now + days * 86_400 + 60).unwrap();
+    let claims = Claims {
+        issuer: "Demo".into(),
+        customer: customer.into(),
+        issued: time(-365),
+        not_before: None,
+        expires: time(days),
+        license_key: None,
+        grace_days: None,
+        warn_days: None,
+        entitlements: Entitlements {
+            tier: "standard".into(),
+            limits: std::collections::BTreeMap::new(),
+            features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+            custom_fields: serde_json::Map::new(),
+        },
+        others: std::collections::BTreeMap::new(),
+    };
+    let signer = bundle::ops::keys::license_signer(key, &|_| None).unwrap();
+    signing::license::issue(&claims, &signer).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use super::{Failure, tools};
 use crate::ops::cluster;
+use crate::ops::hold;
 use crate::ops::install::Error;
 use crate::ops::install::act::{Fault, Left};
 use crate::release::questions::Problem;
@@ -41,6 +42,26 @@ impl From<cluster::Error> for Failure {
     }
 }
 
+impl From<hold::Error> for Failure {
+    fn from(error: hold::Error) -> Self {
+        use hold::Error;
+        match error {
+            Error::Busy { .. } => Self::refused("busy", "")
+                .stating("This one changed nothing.")
+                .hint("let the other one end, then look with bundle status and run this again if it is still wanted; one that was killed is taken over at once on its own machine, and after half a minute elsewhere")
+                .telling(&error),
+            Error::Changed { .. } => Self::refused("changed_since", "")
+                .stating("This one changed nothing.")
+                .hint("look with bundle status, then run the same command again: it is planned anew")
+                .telling(&error),
+            Error::Stopped => Self::interrupted("Nothing was changed."),
+            Error::Cluster(error) => error.into(),
+            Error::File(error) => error.into(),
+            Error::Random(error) => Self::world("random", error.to_string()),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
@@ -76,6 +97,9 @@ fn of(error: &Error) -> Failure {
         Error::Relocate { .. } => Failure::refused("outside", "").hint(
             "nothing was changed: no node could pull these. Ask the vendor for a release that has them, or let one stay as it is with --ignore REFERENCE",
         ),
+        Error::ClusterVersion { .. } => Failure::refused("cluster_version", "").hint(
+            "nothing was changed. Update the cluster first, or ask the vendor for a release that runs on it; bundle preflight shows everything else that is needed",
+        ),
         Error::Rights(_) => Failure::refused("forbidden", "").hint(
             "nothing was changed. Ask whoever runs the cluster for these rights, or use a kubeconfig that has them",
         ),
@@ -97,6 +121,7 @@ pub(in crate::cli) fn acted(fault: &Fault, left: &Left, release: &str) -> Failur
         Fault::Stalled { .. } => Failure::world("stalled", fault.to_string()),
         Fault::Unhealthy(_) => Failure::world("unhealthy", fault.to_string()),
         Fault::Stopped => Failure::interrupted(String::new()),
+        Fault::Lost => Failure::world("taken_over", fault.to_string()),
     };
     let advice = failure.advice().map(ToOwned::to_owned);
     let (state, hint) = match left {
@@ -112,6 +137,10 @@ pub(in crate::cli) fn acted(fault: &Fault, left: &Left, release: &str) -> Failur
                 "The release is between two revisions: it was to go back to revision {revision}, and that failed: {why}"
             ),
             "mend what is named above, then: bundle rollback, or the same command again; bundle status shows what runs",
+        ),
+        Left::Taken => (
+            format!("{release} is being worked on by the other one, and this one wrote nothing more."),
+            "let it end, then look with bundle status",
         ),
         Left::Half => (
             format!(

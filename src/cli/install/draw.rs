@@ -57,6 +57,7 @@ pub(in crate::cli) fn report(page: &mut Page, report: &Report) {
         (Some(Left::Half), _) => {
             format!("{}: what was installed so far is left as it is", paint.red("FAILED"))
         }
+        (Some(Left::Taken), _) => format!("{}: another bundle took it over", paint.red("FAILED")),
         (None, _) => format!("{}: nothing was changed", paint.red("REFUSED")),
     };
     page.painted(&verdict);

@@ -79,7 +79,8 @@ pub(in crate::cli) fn remedy(check: &Check) -> Option<String> {
     }
 }
 
-fn licence(verdict: &str) -> &'static str {
+/// What to do about a licence that was judged so.
+pub(in crate::cli) fn licence(verdict: &str) -> &'static str {
     match verdict {
         "none" | "unreadable" => {
             "put the licence the vendor sent as CUSTOMER.lic into a copy's licenses/, or give it to install with --license FILE"
@@ -109,7 +110,10 @@ fn registry(place: &str, fault: Fault) -> String {
         Fault::TooLarge => {
             "raise the limit of the registry or the proxy before it (nginx: client_max_body_size; its ingress: proxy-body-size)".to_owned()
         }
-        Fault::Program | Fault::Other => "look at the registry's log; whoever runs it knows what it refuses".to_owned(),
+        Fault::Full => format!(
+            "make room in the registry (garbage collection, a larger disk), or have the quota of {place} raised; bundle load --dry-run tells how much will be sent"
+        ),
+        Fault::Program | Fault::Other => "look at the registry's log, and whether its disk is full; whoever runs it knows what it refuses".to_owned(),
     }
 }
 

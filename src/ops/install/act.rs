@@ -7,7 +7,7 @@
 //! On a failure the record says "failed" and why. Where an earlier revision ran, the whole release is brought back to it ([`back`]);
 //! where none did, what is there stays for whoever mends it: nothing is ever uninstalled because something failed.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ pub enum Fault {
     /// It was stopped.
     #[error("interrupted")]
     Stopped,
+    /// This program did not run for so long that another one took the work over.
+    #[error("another bundle took this over, because this one gave no sign of life")]
+    Lost,
 }
 
 impl<E: Into<Error>> From<E> for Box<Fault> {
@@ -81,6 +84,8 @@ pub enum Left {
     },
     /// It failed, and what is there was left.
     Half,
+    /// Another program goes on with it.
+    Taken,
 }
 
 /// How it ended.
@@ -103,6 +108,10 @@ pub fn act(prepared: &Prepared, reach: &Reach, patience: &Patience<'_>) -> Ended
     let outcome = forward(prepared, &mut record, &mut health, (reach, patience));
     let fault = match outcome {
         Ok(()) => return Ended { health, fault: None, left: Left::Running, record },
+        // Whoever took it over writes what becomes of it.
+        Err(_) if patience.lost.load(Ordering::Relaxed) => {
+            return Ended { health, fault: Some(Fault::Lost), left: Left::Taken, record };
+        }
         Err(fault) => *fault,
     };
     record.status = Status::Failed;
@@ -191,7 +200,7 @@ fn forward(
 }
 
 fn check_stop(patience: &Patience<'_>) -> Done<()> {
-    match patience.stop.load(std::sync::atomic::Ordering::Relaxed) {
+    match patience.is_over() {
         true => Err(Box::new(Fault::Stopped)),
         false => Ok(()),
     }
@@ -305,7 +314,7 @@ pub(in crate::ops) fn watched(
             *stalled.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         });
         let result = run(&end);
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         result
     });
     let stalled = stalled.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -22,6 +22,7 @@ use crate::plan::changes::{self, Change};
 use crate::plan::installed::{FORMAT, History, Installed, Pinned, Record, SecretKey, Source, Status};
 use crate::plan::mapping::Mapping;
 use crate::plan::placing::{self, Kind, Placed};
+use crate::plan::preflight;
 use crate::plan::rights::{self, Right};
 use crate::registry::{self, Client};
 use crate::release::questions::Answers;
@@ -40,6 +41,14 @@ pub fn prepare(wish: &Wish<'_>, reach: &Reach, client: &Client) -> Result<Prepar
         return Err(Error::NoChart { release: format!("{} {}", release.name, release.version) });
     };
     let history = cluster::history(&reach.kubectl, &release.name, &namespace)?;
+    let wanted = index.install.as_ref().and_then(|install| install.requires.as_ref()?.kubernetes.clone());
+    if let Some(wanted) = wanted {
+        let got = reach.kubectl.server_version()?;
+        if !preflight::matches(&wanted, &got) {
+            let release = format!("{} {}", release.name, release.version);
+            return Err(Error::ClusterVersion { release, got, wanted });
+        }
+    }
     let mapping = Mapping::new(&wish.registry.place, &wish.registry.rules, wish.registry.flatten)?;
     let placed = placing::place(index, &mapping)?;
     client.ping(mapping.registry())?;

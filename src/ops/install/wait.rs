@@ -1,6 +1,7 @@
 //! Waiting until what was installed has come up, as long as something moves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,18 @@ pub struct Patience<'a> {
     pub observer: &'a dyn Observer,
     /// Ends it.
     pub stop: &'a AtomicBool,
+    /// Becomes true when another program took over what is held: nothing more may be done.
+    pub lost: &'a Arc<AtomicBool>,
     /// How long nothing may move.
     pub stall: Duration,
+}
+
+impl Patience<'_> {
+    /// Whether it is to end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.lost.load(Ordering::Relaxed)
+    }
 }
 
 /// How waiting ended.
@@ -82,7 +93,7 @@ pub fn wait(wanted: &[Wanted], reach: &Reach, patience: &Patience<'_>) -> Result
     let mut progress = Progress::default();
     let mut failing: Option<Instant> = None;
     loop {
-        if patience.stop.load(Ordering::Relaxed) {
+        if patience.is_over() {
             return Ok(Waited::Stopped);
         }
         match look(wanted, reach) {
@@ -152,7 +163,7 @@ pub fn watch(
         if over.load(Ordering::Relaxed) {
             return None;
         }
-        if patience.stop.load(Ordering::Relaxed) {
+        if patience.is_over() {
             end.store(true, Ordering::Relaxed);
         } else if beat.is_multiple_of(10)
             && let Ok(standing) = look(wanted, reach)

@@ -105,9 +105,19 @@ fn told(error: &registry::Error) -> (Fault, String) {
         E::Denied { .. } => Fault::Denied,
         E::NotFound { .. } | E::Refused { status: 404, .. } => Fault::NotFound,
         E::Refused { status: 413, .. } => Fault::TooLarge,
+        other if is_full(&other.to_string()) => Fault::Full,
         _ => Fault::Other,
     };
     (fault, error.to_string())
+}
+
+/// Whether a registry says that it has no room, or that this project has used up its share (Harbor: 412 and "quota"; 507 is Insufficient
+/// Storage, RFC 4918).
+fn is_full(said: &str) -> bool {
+    let said = said.to_lowercase();
+    ["quota", "no space left", "insufficient storage", "answered 507"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 /// Bytes in memory as a source.
@@ -126,5 +136,25 @@ impl Pieces for Rest {
     fn next(&mut self) -> Result<Option<Bytes>, store::Error> {
         let piece = self.0.split_to(self.0.len().min(1 << 20));
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_full;
+
+    #[test]
+    fn a_registry_without_room_is_known_by_what_it_says() {
+        for (said, full) in [
+            (
+                "blob a: the registry answered 412: DENIED: adding 8 MiB of storage resource, which when updated to 9 MiB will exceed the configured upper limit (Quota)",
+                true,
+            ),
+            ("blob a: the registry answered 500: write /data: no space left on device", true),
+            ("blob a: the registry answered 507: ", true),
+            ("blob a: the registry answered 500: UNKNOWN: unknown error", false),
+        ] {
+            assert_eq!(is_full(said), full, "{said}");
+        }
     }
 }

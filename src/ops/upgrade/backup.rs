@@ -97,6 +97,7 @@ pub fn run(
         patience: Duration::from_secs(limits::BACKUP_SILENCE_SECONDS),
         input: &[],
         stop: Some(stop),
+        held: reach.helm.held(),
     };
     let ended = run.run()?;
     let log = own.join("backup.log");

@@ -277,6 +277,7 @@ impl Helm {
             patience: silence,
             input: &[],
             stop,
+            held: stop.and(self.held()),
         };
         Ok(run.run()?)
     }

@@ -1,8 +1,12 @@
 //! `bundle install` on a real cluster, whose node pulls from the registry that was loaded.
 
 mod definitions;
+mod helm3;
+mod killed;
+mod operators;
 mod refused;
 pub(crate) mod shop;
+mod stopped;
 mod upgrading;
 
 use serde_json::Value;

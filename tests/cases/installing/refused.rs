@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::shop::{Otherwise, Shop};
-use crate::cases::cluster;
+use crate::cases::{cluster, site};
 
 const ANSWERS: &str = "host: shop.example.com\n";
 
@@ -134,4 +134,35 @@ fn what_does_not_come_up_is_said_and_left_or_brought_back() {
     assert!(shop.pods().contains(" hello"), "{}", shop.pods());
     let again = shop.install(ANSWERS, &[]);
     again.says(0, &["nothing was changed"]);
+}
+
+#[test]
+fn a_licence_past_its_grace_and_a_cluster_that_is_too_old_are_refused() {
+    let needs = "  requires: {kubernetes: \">=1.99\"}\n";
+    let shop =
+        Shop::otherwise("too-old", &Otherwise { licensed: true, install: needs, ..Otherwise::default() });
+    shop.install(ANSWERS, &[]).says(
+        1,
+        &[
+            "the cluster runs Kubernetes 1.33.",
+            "shop 1.0.0 needs >=1.99",
+            "nothing was changed",
+            "Update the cluster",
+        ],
+    );
+
+    let shop = Shop::otherwise("expired", &Otherwise { licensed: true, ..Otherwise::default() });
+    let home = shop.home.path();
+    for (name, days) in [("old", -31), ("grace", -5)] {
+        let text = site::license(&home.join("license.key"), "acme", days, &["airgapped"]);
+        fs::write(home.join(format!("{name}.lic")), text).unwrap();
+    }
+    let with = |name: &str, more: &[&str]| {
+        let file = home.join(format!("{name}.lic")).display().to_string();
+        shop.install(ANSWERS, &[&["--license", file.as_str()][..], more].concat())
+    };
+    with("old", &[]).says(1, &["its grace ended", "nothing was changed", "ask the vendor for a renewed"]);
+    let there = shop.namespace.command(&["get", "namespace", &shop.namespace.name]).output().unwrap();
+    assert!(!there.status.success(), "nothing was changed");
+    with("grace", &["--dry-run"]).says(0, &["warning", "expired"]);
 }

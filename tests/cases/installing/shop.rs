@@ -29,6 +29,10 @@ pub(crate) struct Otherwise {
     pub(crate) templates: Vec<(&'static str, String)>,
     /// Further files of the chart.
     pub(crate) files: Vec<(&'static str, String)>,
+    /// Further images, which stand in for the vendor's: `acme/worker:v1`.
+    pub(crate) images: Vec<&'static str>,
+    /// Lines added to `install:`.
+    pub(crate) install: &'static str,
     /// Lines added to release.yaml.
     pub(crate) release: String,
     /// Whether there is a licence policy; the licence of `acme` is then delivered.
@@ -136,9 +140,13 @@ impl Shop {
     pub(crate) fn cut(&self, version: &str, otherwise: &Otherwise) -> PathBuf {
         let vendor = self.home.path().join(format!("vendor-{version}"));
         let program = fs::read(standin::program(&standins()).unwrap()).unwrap();
-        let image = standin::image("acme/agent:v1", &["linux/amd64"], &program).unwrap();
         let images = Server::start(Config::default()).unwrap();
-        image.graph.put(&images, "acme/agent", "v1").unwrap();
+        let mut listed = String::new();
+        for name in ["acme/agent:v1"].iter().chain(&otherwise.images) {
+            let image = standin::image(name, &["linux/amd64"], &program).unwrap();
+            image.graph.put(&images, &image.repository, &image.tag).unwrap();
+            listed += &format!("  - {{ref: \"docker.io/{name}\", from: \"{}/{name}\"}}\n", images.host());
+        }
         fs::create_dir_all(vendor.join("chart/templates")).unwrap();
         let write = |path: &str, text: &str| {
             let path = vendor.join(path);
@@ -165,13 +173,10 @@ impl Shop {
         };
         let release = format!(
             "apiVersion: bundle/v1\nkind: Release\nname: shop\nversion: {version}\nvendor: Acme\nplatforms: [linux/amd64]\nseal: none\n\
-             images:\n  - {{ref: \"docker.io/acme/agent:v1\", from: \"{}/acme/agent:v1\"}}\n\
-             charts:\n  - {{path: chart, release: shop, namespace: {}}}\n\
-             install:\n  questions: questions.yaml\n  values-template: values.yaml.j2\n  health: [{{service: shop-agent, port: 8080, path: /health}}]\n\
+             images:\n{listed}charts:\n  - {{path: chart, release: shop, namespace: {}}}\n\
+             install:\n  questions: questions.yaml\n  values-template: values.yaml.j2\n  health: [{{service: shop-agent, port: 8080, path: /health}}]\n{}\
              {licence}{}",
-            images.host(),
-            self.namespace.name,
-            otherwise.release,
+            self.namespace.name, otherwise.install, otherwise.release,
         );
         write("release.yaml", &release);
         let file = vendor.join("release.yaml").display().to_string();

@@ -1,10 +1,8 @@
-//! `bundle upgrade` on a real cluster: forward, and back where it was; what is refused before anything is touched; killed and gone on with.
+//! `bundle upgrade` on a real cluster: forward, and back where it was; what is refused before anything is touched.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -12,21 +10,21 @@ use super::shop::{Otherwise, Shop};
 use crate::cases::program::{Outcome, tool};
 
 /// A further version of the shop: what changes of its files.
-struct Cut<'a> {
-    version: &'a str,
+pub(super) struct Cut<'a> {
+    pub(super) version: &'a str,
     /// Lines of release.yaml.
-    release: &'a str,
+    pub(super) release: &'a str,
     /// Lines of its `install:`.
-    install: &'a str,
+    pub(super) install: &'a str,
     /// Texts of all files that are replaced.
-    edits: &'a [(&'a str, &'a str)],
+    pub(super) edits: &'a [(&'a str, &'a str)],
     /// Arguments of the build.
-    build: &'a str,
+    pub(super) build: &'a str,
 }
 
 impl Cut<'_> {
     /// Locked, built and delivered; loaded too.
-    fn deliver(&self, shop: &Shop) -> PathBuf {
+    pub(super) fn deliver(&self, shop: &Shop) -> PathBuf {
         let home = shop.home.path();
         let (first, vendor) = (home.join("vendor-1.0.0"), home.join(format!("vendor-{}", self.version)));
         tool(Command::new("cp").arg("-r").arg(&first).arg(&vendor));
@@ -74,17 +72,17 @@ const BACKUP: &str = "#!/bin/sh\nset -eu\necho \"saved $BUNDLE_FROM of $BUNDLE_R
     test \"$BUNDLE_ANSWER_HOST\" = shop.example.com\n";
 
 /// `bundle upgrade` to a delivered folder.
-fn command(shop: &Shop, folder: &Path, more: &[&str]) -> Command {
+pub(super) fn command(shop: &Shop, folder: &Path, more: &[&str]) -> Command {
     let folder = folder.display().to_string();
     let line = ["upgrade", &folder, "--trust", "trust.json", "--allow-downgrade", "--wait", "20"];
     shop.command(&[&line[..], more].concat())
 }
 
-fn upgrade(shop: &Shop, folder: &Path, more: &[&str]) -> Outcome {
+pub(super) fn upgrade(shop: &Shop, folder: &Path, more: &[&str]) -> Outcome {
     Outcome::of(command(shop, folder, more).output().unwrap())
 }
 
-fn statuses(shop: &Shop) -> Vec<(String, String)> {
+pub(super) fn statuses(shop: &Shop) -> Vec<(String, String)> {
     let text = shop.namespace.kubectl(&[
         "get",
         "configmap",
@@ -102,7 +100,7 @@ fn statuses(shop: &Shop) -> Vec<(String, String)> {
     all["items"].as_array().unwrap().iter().map(record).collect()
 }
 
-fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter().map(|(version, status)| ((*version).to_owned(), (*status).to_owned())).collect()
 }
 
@@ -311,37 +309,4 @@ fn what_cannot_be_is_refused_before_anything_is_touched() {
     let line = ["load", &folder, "--trust", "trust.json", "--allow-downgrade", "--registry", &shop.place];
     shop.program.done(&[&line[..], &["--recheck"]].concat());
     upgrade(&shop, &vendor, &["--no-backup"]).says(0, &["NOT MADE: --no-backup", "installed, as revision 3"]);
-}
-
-#[test]
-fn killed_at_any_moment_it_goes_on_and_ends_right() {
-    let shop = Shop::new("upgrade-killed");
-    shop.install(ANSWERS, &["--allow-downgrade"]).says(0, &["installed, as revision 1"]);
-    let next = Cut {
-        version: "1.1.0",
-        release: "upgrade: {from: \">=1.0.0, <1.1.0\"}\n",
-        install: "  backup: backup.sh\n",
-        edits: &[],
-        build: "--since out/shop-1.0.0",
-    }
-    .deliver(&shop);
-    for moment in [300, 1200, 2100, 3000, 4200, 5500] {
-        let mut child = command(&shop, &next, &["--backup-dir", "backups"]);
-        let mut child = child.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(moment));
-        let _ = child.kill();
-        child.wait().unwrap();
-    }
-    upgrade(&shop, &next, &["--backup-dir", "backups"]).says(0, &["healthy"]);
-    assert_eq!(statuses(&shop), pairs(&[("1.0.0", "superseded"), ("1.1.0", "deployed")]));
-    assert!(shop.pods().contains("good day"), "{}", shop.pods());
-    let standing = shop.namespace.kubectl(&[
-        "get",
-        "secret",
-        "--selector",
-        "owner=helm,status!=superseded,status!=deployed",
-        "--output",
-        "name",
-    ]);
-    assert_eq!(standing.trim(), "", "Helm has nothing half done");
 }
