@@ -150,7 +150,7 @@ pub const TOOL_WORDS: usize = 16 << 10;
 pub const TOOL_SILENCE_SECONDS: u64 = 300;
 /// Seconds a credential helper may take: it asks a key ring, or a person who unlocks one.
 pub const CREDENTIAL_HELPER_SECONDS: u64 = 60;
-/// Steps that a template may take; 64 bytes written are one, so this is 256 MB at most. The guide for twenty thousand images takes a million.
+/// Steps that a template may take; 64 bytes written are one, so this is 256 MB at most. The guides take a few for each image.
 pub const TEMPLATE_STEPS: u64 = 4_000_000;
 /// Seconds a cluster may take for one answer: the API server's own limit is 60.
 pub const CLUSTER_ANSWER_SECONDS: u64 = 60;
