@@ -108,8 +108,11 @@ mod tests {
     fn no_api_is_learned_once_for_each_beginning_of_the_path() {
         let no = Some(true);
         assert_eq!(
-            asked(&Apis::default(), &[("a/x", no), ("a/y", no), ("a/y/z", no), ("b/x", no), ("b", no)]),
-            2
+            asked(
+                &Apis::default(),
+                &[("a/x", no), ("a/y", no), ("a/y/z", no), ("b/x", no), ("b", no), ("c", no)]
+            ),
+            4
         );
         assert_eq!(asked(&Apis::default(), &[("proxy/x", no), ("local/x", None), ("local/x", None)]), 3);
     }
