@@ -148,6 +148,11 @@ pub const RENDERED_BYTES: u64 = 64 << 20;
 pub const TOOL_WORDS: usize = 16 << 10;
 /// Seconds another program may say nothing: charts render in one, the largest in ten.
 pub const TOOL_SILENCE_SECONDS: u64 = 300;
+/// Seconds a credential helper may take: it asks a key ring, or a person who unlocks one.
+pub const CREDENTIAL_HELPER_SECONDS: u64 = 60;
+/// Steps that a template may take, and bytes it may write, together: a thousand times what the longest text of a bundle needs, and some
+/// seconds at most.
+pub const TEMPLATE_STEPS: u64 = 20_000_000;
 /// Seconds a cluster may take for one answer: the API server's own limit is 60.
 pub const CLUSTER_ANSWER_SECONDS: u64 = 60;
 /// Seconds that Helm may say nothing while it changes a cluster: it waits for hooks; whoever watches ends it when nothing moves.

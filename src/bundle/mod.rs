@@ -8,6 +8,7 @@ pub mod damage;
 pub mod geometry;
 pub mod grant;
 pub mod index;
+pub mod names;
 pub mod parity;
 pub mod plain;
 pub mod request;

@@ -33,12 +33,10 @@ pub struct Object<'a> {
 }
 
 impl Object<'_> {
-    /// Whether it is a definition that Helm creates before all else and never changes: one of a chart's folder `crds/`.
+    /// Whether it is a definition that is created before all else and never changed: one of the folder `crds/` of a chart, or of a chart in it.
     #[must_use]
     pub fn is_first(&self) -> bool {
-        self.kind == "CustomResourceDefinition"
-            && self.hook.is_none()
-            && self.source.as_deref().is_some_and(|source| source.contains("/crds/"))
+        self.kind == "CustomResourceDefinition" && self.source.as_deref().is_some_and(is_of_crds)
     }
 
     /// `deployment.apps`, as kubectl takes it.
@@ -52,6 +50,25 @@ impl Object<'_> {
     }
 }
 
+/// Whether `source` (`x/charts/y/crds/a.yaml`) lies in a folder `crds/`: a chart that is called so is none.
+fn is_of_crds(source: &str) -> bool {
+    let mut steps = source.split('/').skip(1);
+    loop {
+        match steps.next() {
+            Some("crds") => return true,
+            Some("charts") => drop(steps.next()),
+            _ => return false,
+        }
+    }
+}
+
+/// The template that a document comes from, where Helm says so in its first line of comments.
+#[must_use]
+pub fn source(document: &str) -> Option<&str> {
+    let mut comments = document.lines().take_while(|line| line.trim().is_empty() || line.starts_with('#'));
+    comments.find_map(|line| line.strip_prefix("# Source: ")).map(str::trim)
+}
+
 /// The objects of `text`, in its order; documents without a kind and a name are none.
 ///
 /// # Errors
@@ -60,9 +77,12 @@ pub fn objects(text: &str) -> Result<Vec<Object<'_>>, TreeError> {
     let documents = tree::documents(text)?;
     let ends = documents.iter().skip(1).map(|next| next.start).chain([text.len()]);
     let mut all = Vec::new();
+    let mut file = None;
     for (document, end) in documents.iter().zip(ends) {
-        let Some(root) = &document.root else { continue };
         let text = text.get(document.start..end).unwrap_or_default();
+        // Helm says it once for each file of definitions, however many documents that has and whatever it begins with.
+        file = source(text).or(file);
+        let Some(root) = &document.root else { continue };
         let text = text.strip_suffix("---").unwrap_or(text).trim_matches('\n');
         let at = |keys: &[&str]| {
             let node = keys.iter().try_fold(root, |node: &Node<'_>, key| node.get(key))?;
@@ -75,10 +95,7 @@ pub fn objects(text: &str) -> Result<Vec<Object<'_>>, TreeError> {
             name,
             namespace: at(&["metadata", "namespace"]),
             hook: at(&["metadata", "annotations", "helm.sh/hook"]),
-            source: text
-                .lines()
-                .find_map(|line| line.strip_prefix("# Source: "))
-                .map(|s| s.trim().to_owned()),
+            source: file.map(ToOwned::to_owned),
             text,
         });
     }
@@ -119,7 +136,9 @@ pub fn addresses(text: &str) -> Vec<String> {
     all
 }
 
-/// A chart of `metadata`'s name and version that renders to the objects of `text`: the archive.
+/// A chart of `metadata`'s name and version that renders to the objects of `text`: the archive. What [`Object::is_first`] is left out: Helm
+/// would keep it with every revision, in a secret that holds 1 MiB; and the templates are those of a chart inside, because of a chart Helm
+/// keeps everything but the charts inside.
 ///
 /// # Errors
 /// Where `text` is not YAML, or a chart's name is none of a file.
@@ -149,19 +168,22 @@ pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
     let chart = serde_json::to_vec_pretty(&chart).unwrap_or_default();
     let mut files: BTreeMap<EntryPath, Vec<u8>> = BTreeMap::new();
     files.insert("Chart.yaml".parse()?, chart);
+    files.insert(format!("{INSIDE}/Chart.yaml").parse()?, INSIDE_CHART.as_bytes().to_vec());
     for (number, object) in objects(text)?.iter().enumerate() {
-        let kind: String = object.kind.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
         if object.is_first() {
-            let path = format!("crds/{number:04}-{kind}.yaml").parse()?;
-            files.insert(path, format!("{}\n", object.text).into_bytes());
-        } else {
-            let path = format!("templates/{number:04}-{kind}.yaml").parse()?;
-            files.insert(path, format!("{}\n", literal(object.text)).into_bytes());
+            continue;
         }
+        let kind: String = object.kind.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = format!("{INSIDE}/templates/{number:04}-{kind}.yaml").parse()?;
+        files.insert(path, format!("{}\n", literal(object.text)).into_bytes());
     }
     let files: Vec<(EntryPath, Vec<u8>)> = files.into_iter().collect();
     Ok(pack(name, &files)?)
 }
+
+/// Where the chart inside a frozen one lies.
+const INSIDE: &str = "charts/rendered";
+const INSIDE_CHART: &str = "{\"apiVersion\": \"v2\", \"name\": \"rendered\", \"version\": \"0.0.0\"}\n";
 
 /// A template that renders to `text`: only what opens an action has a meaning there.
 fn literal(text: &str) -> String {
@@ -206,7 +228,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_frozen_keeps_definitions_apart_and_means_nothing_to_the_template_engine() {
+    fn definitions_are_known_by_their_file_whatever_it_begins_with_and_however_many_it_holds() {
+        let definition = |name| {
+            format!(
+                "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: {name}\n"
+            )
+        };
+        let text = format!(
+            "---\n# Source: x/charts/y/crds/a.yaml\n# made by a tool\n---\n{}---\n{}---\n# Source: x/templates/c.yaml\n{}---\n# Source: x/charts/crds/templates/d.yaml\n{}",
+            definition("as.x"),
+            definition("bs.x"),
+            definition("cs.x"),
+            definition("ds.x")
+        );
+        let all = objects(&text).unwrap();
+        let seen: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.is_first())).collect();
+        assert_eq!(seen, [("as.x", true), ("bs.x", true), ("cs.x", false), ("ds.x", false)]);
+    }
+
+    #[test]
+    fn what_is_frozen_has_no_definitions_and_means_nothing_to_the_template_engine() {
         let metadata = Metadata::parse(b"apiVersion: v2\nname: x\nversion: 1.0.0\n", "Chart.yaml").unwrap();
         let packed = freeze(RENDERED, &metadata).unwrap();
         assert_eq!(packed, freeze(RENDERED, &metadata).unwrap(), "the same each time");
@@ -217,10 +258,7 @@ mod tests {
         })
         .unwrap();
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        assert!(
-            names.iter().any(|name| name.ends_with("crds/0000-customresourcedefinition.yaml")),
-            "{names:?}"
-        );
+        assert!(!names.iter().any(|name| name.contains("customresourcedefinition")), "{names:?}");
         let map = &files.iter().find(|(name, _)| name.ends_with("0002-configmap.yaml")).unwrap().1;
         assert!(map.contains("{{ \"{{\" }} kept }} {{ \"{{\" }}{`as it is`}}}"), "{map}");
     }

@@ -70,15 +70,18 @@ pub enum Error {
     },
     /// A machine that shows another key than the one it is known by, or one that was revoked.
     #[error(
-        "{host} SHOWS {} ({fingerprint}): line {line} of known_hosts says otherwise",
-        if *.revoked { "A KEY THAT WAS REVOKED" } else { "ANOTHER KEY THAN IT IS KNOWN BY" }
+        "{host} SHOWS {} ({fingerprint}): line {line} of {file} says otherwise",
+        if *.revoked { "A KEY THAT WAS REVOKED" } else { "ANOTHER KEY THAN IT IS KNOWN BY" },
+        file = .file.display()
     )]
     ChangedHost {
         /// As `known_hosts` names it.
         host: String,
         /// The fingerprint of the key it shows.
         fingerprint: String,
-        /// Which line says otherwise.
+        /// The file of known machines that says otherwise.
+        file: PathBuf,
+        /// Which line of it.
         line: usize,
         /// Whether the key was revoked.
         revoked: bool,

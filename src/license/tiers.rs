@@ -163,7 +163,8 @@ pub enum Fault {
     },
     /// A tier that takes away what the one it includes grants.
     #[error(
-        "tier {tier}: limit {name} is {value}, which is less than the {included} of tier {of} that it includes"
+        "tier {tier}: limit {name} is {}, which grants less than the {} of tier {of} that it includes",
+        shown(*.value), shown(*.included)
     )]
     Worse {
         /// In which tier.
@@ -237,7 +238,7 @@ pub enum Refusal {
         value: i64,
     },
     /// Less than the tier grants: then it is not that tier.
-    #[error("--limit {name}={value}: that is less than the {granted} of tier {tier}")]
+    #[error("--limit {name}={}: that grants less than the {} of tier {tier}", shown(*.value), shown(*.granted))]
     Worse {
         /// Which limit.
         name: String,
@@ -248,6 +249,11 @@ pub enum Refusal {
         /// The tier.
         tier: String,
     },
+}
+
+/// A limit, as a message shows it.
+fn shown(limit: i64) -> String {
+    if limit == UNLIMITED { "unlimited".to_owned() } else { limit.to_string() }
 }
 
 /// The names there are, as messages list them.

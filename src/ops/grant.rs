@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::bundle::grant::{self, GrantError, Identity, OpenWith, SealTo};
 use crate::bundle::index::Index;
+use crate::bundle::names;
 use crate::bundle::seal::{ReleaseKey, SealError};
 use crate::limits;
 use crate::path::EntryPath;
@@ -34,7 +35,7 @@ impl GrantName {
 
     /// Its file, in the bundle.
     fn file(&self) -> Result<EntryPath, fs::Error> {
-        let path = format!("grants/{}.age", self.0);
+        let path = names::grant(&self.0);
         path.parse().map_err(|_| fs::Error::NoName { path: PathBuf::from(path) })
     }
 }
@@ -161,9 +162,9 @@ pub enum Error {
 
 /// Makes one more grant.
 pub fn grant(request: &Request<'_>) -> Result<Report, Error> {
-    let path = request.folder.join("grants").join(format!("{}.age", request.name));
+    let path = request.folder.join(names::grant(&request.name.0));
     // Also one that FAT and exFAT take for the same.
-    let there = grant_names(&request.folder.join("grants")).unwrap_or_default();
+    let there = grant_names(&request.folder.join(names::GRANTS)).unwrap_or_default();
     if let Some(other) = there.iter().find(|other| other.0.eq_ignore_ascii_case(&request.name.0)) {
         return Err(Error::Exists { path: request.folder.join(other.file()?.as_str()) });
     }
@@ -192,7 +193,7 @@ fn open(
     with: OpenWith<'_>,
     fits: &dyn Fn(&Identity) -> bool,
 ) -> Result<(Identity, PathBuf), Error> {
-    let names = grant_names(&folder.join("grants"))?;
+    let names = grant_names(&folder.join(names::GRANTS))?;
     let mut fault = None;
     let mut misfit = None;
     let mut left = limits::PASSPHRASE_TRIES;
@@ -202,7 +203,7 @@ fn open(
             Some(left) => left,
             None if work > limits::PASSPHRASE_TRIES => left,
             None => {
-                fault.get_or_insert(Error::TooManyTries { folder: folder.join("grants") });
+                fault.get_or_insert(Error::TooManyTries { folder: folder.join(names::GRANTS) });
                 break;
             }
         };
@@ -219,7 +220,9 @@ fn open(
     }
     let tried = names.len();
     let names = names.iter().take(8).map(ToString::to_string).collect();
-    misfit.ok_or_else(|| fault.unwrap_or(Error::NotGranted { folder: folder.join("grants"), tried, names }))
+    misfit.ok_or_else(|| {
+        fault.unwrap_or(Error::NotGranted { folder: folder.join(names::GRANTS), tried, names })
+    })
 }
 
 /// The grants in the order in which they are tried, each with the scrypt blocks that a try costs: the cheapest first.

@@ -123,8 +123,8 @@ pub fn inspect(folders: &[PathBuf], policy: Option<(&Policy, Option<i64>)>) -> R
         install,
         upgrade,
         signatures,
-        grants: names(&home.join("grants"), "age"),
-        licenses: names(&home.join("licenses"), "lic"),
+        grants: names(&home.join(crate::bundle::names::GRANTS), "age"),
+        licenses: names(&home.join(crate::bundle::names::LICENSES), "lic"),
     })
 }
 

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use signing::Policy;
 
 use crate::bundle::grant::OpenWith;
+use crate::bundle::names;
 use crate::ops::finding::{Finding, What, refused};
-use crate::ops::{manifests, remember, sign, unlock};
+use crate::ops::{manifests, remember, unlock};
 use crate::plan::load::{self as plan, GraphError};
 use crate::plan::mapping::{Mapping, MappingError};
 use crate::plan::placing::{self, Placed};
@@ -109,7 +110,7 @@ pub fn load(request: &Request<'_>, client: &Client, observer: &dyn Observer) -> 
     };
     let Some(bundle) = seen.bundle else { return Ok(report) };
     let index = bundle.index.get();
-    report.bundle = sign::INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
+    report.bundle = names::INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
     let mut volumes = vec![unlock::volumes(&bundle, with)?];
     for folder in request.bases {
         let (findings, base) = base::open(request, folder)?;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use signing::{KeyId, Policy, Signature, Verified, Weight, sshsig, verify};
 
 use crate::bundle::index::{Index, IndexError};
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::sums::{Sums, SumsError};
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
-use crate::ops::sign::{INDEX, SUMS};
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
 
@@ -135,7 +135,7 @@ pub fn open(folders: &[PathBuf]) -> Result<Opened, Error> {
     }
     let mut ordered = vec![home.to_owned()];
     ordered.extend(folders.iter().filter(|folder| folder.as_path() != home).cloned());
-    Ok(Opened { signatures: signatures(home)?, folders: ordered, sums })
+    Ok(Opened { signatures: signatures(home, &mut Err)?, folders: ordered, sums })
 }
 
 fn absent(folder: &Path) -> bool {
@@ -167,8 +167,12 @@ fn named(name: &str) -> Result<EntryPath, Error> {
     name.parse().map_err(|_| Error::File(fs::Error::NoName { path: PathBuf::from(name) }))
 }
 
-/// Every `SHA256SUMS.<key id>.sig` and `.sshsig`, of each at most one past the limit so that too many are seen as such.
-fn signatures(folder: &Path) -> Result<Signatures, Error> {
+/// Every `SHA256SUMS.<key id>.sig` and `.sshsig`, of each at most one past the limit so that too many are seen as such. What `unread` says of one that
+/// cannot be read ends it, or passes it over.
+fn signatures(
+    folder: &Path,
+    unread: &mut dyn FnMut(fs::Error) -> Result<(), fs::Error>,
+) -> Result<Signatures, Error> {
     let io = |source| fs::Error::Io { path: folder.to_owned(), source };
     let mut found = Signatures::default();
     for entry in std::fs::read_dir(folder).map_err(io)?.take(limits::FOLDER_FILES) {
@@ -182,7 +186,10 @@ fn signatures(folder: &Path) -> Result<Signatures, Error> {
             Form::Ssh => &mut found.ssh,
         };
         if list.len() <= limits::SIGNATURES {
-            list.push((key, delivered::read(folder, &named(name)?, limits::KEY_BYTES)?));
+            match delivered::read(folder, &named(name)?, limits::KEY_BYTES) {
+                Ok(bytes) => list.push((key, bytes)),
+                Err(error) => unread(error)?,
+            }
         }
     }
     found.raw.sort();

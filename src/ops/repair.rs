@@ -12,10 +12,10 @@ use signing::{KeyId, Policy};
 
 use crate::bundle::damage::Damage;
 use crate::bundle::index::{Chunked, IndexError, Release};
+use crate::bundle::names::INDEX;
 use crate::limits;
 use crate::ops::finding::{Finding, What, refused};
 use crate::ops::open::{self, copies};
-use crate::ops::sign::INDEX;
 use crate::ops::verify::folder;
 use crate::plan::repair::{self as plan, From, Parity, Piece, Reach, Step};
 use crate::progress::{Event, Observer};

@@ -10,16 +10,12 @@ use serde::Serialize;
 use signing::{KeyId, SecretKey, raw, sshsig};
 
 use crate::bundle::index::{self, IndexError};
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::sums::{Sums, SumsError};
 use crate::digest::Digest;
 use crate::limits;
 use crate::path::EntryPath;
 use crate::sys::{delivered, fs};
-
-/// The file that is signed.
-pub const SUMS: &str = "SHA256SUMS";
-/// The index.
-pub const INDEX: &str = "bundle.json";
 
 /// A signature that was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -12,11 +12,11 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::bundle::index::Index;
+use crate::bundle::names;
 use crate::ops::cluster::{self, Reach};
 use crate::ops::install::report::Report as Installation;
 use crate::ops::install::{self, home_namespace, license, secrets};
 use crate::ops::open::Authenticated;
-use crate::ops::sign;
 use crate::plan::installed::{Action, History, Record, Registry, SecretKey, Status};
 use crate::plan::mapping::Mapping;
 use crate::plan::placing;
@@ -115,7 +115,7 @@ pub fn standing(bundle: &Authenticated, reach: &Reach) -> Result<Standing, Error
         let (revision, status, action) = (other.revision, other.status.word(), other.action);
         return Err(install::Error::Unfinished { revision, status, action }.into());
     }
-    let digest = sign::INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
+    let digest = names::INDEX.parse().ok().and_then(|name| bundle.sums.get(&name).copied());
     let done = match plan::route(&from.release.version, index.upgrade.as_ref(), &release.version) {
         Ok(()) => false,
         Err(NoRoute::Same(_)) if digest == Some(from.bundle.index) => true,

@@ -70,7 +70,8 @@ mod tests {
     fn only_signed_digests_are_no_drift() {
         let digest = Digest::of(b"image");
         let images = [Pinned { to: "r.acme/agent:v1".parse().unwrap(), digest, original: None }];
-        let wanted = [Wanted { kind: "Deployment".into(), namespace: "n".into(), name: "web".into() }];
+        let wanted =
+            [Wanted { kind: "Deployment".into(), namespace: "n".into(), name: "web".into(), hook: false }];
         let workload = json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "n"},
             "spec": {"selector": {"matchLabels": {"app": "web"}}}});
         for (image, seen) in [

@@ -3,22 +3,22 @@
 //! Facts: the index, the manifests, what is asked for. Out comes every file with where its bytes come from, and what the chosen form
 //! has no place for, by name: nothing is left out in silence.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::bundle::index::{Index, IndexReferrer};
 use crate::bundle::tar;
-use crate::chart::oci as chart;
 use crate::digest::{Blob, Digest};
 use crate::oci::reference::ReferenceError;
-use crate::oci::{Descriptor, LocalName, Manifest, Platform, Reference, media};
+use crate::oci::{Descriptor, LocalName, Manifest, Platform, Reference};
 use crate::path::{self, Clash, EntryPath};
-use crate::plan::load::{GraphError, Known, walk};
-use crate::plan::payload::blob_name;
+use crate::plan::load::{GraphError, Known};
 use crate::plan::placing::Kind;
-use crate::plan::prelude;
+
+mod archive;
+mod layout;
+mod tree;
 
 /// The form that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,108 +314,10 @@ impl Planner<'_> {
         Ok(images)
     }
 
-    fn layout(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
-        let mut roots = Vec::new();
-        let mut entries = Vec::new();
-        let mut within = HashSet::new();
-        for item in items {
-            let narrowed = self.wanted.platform.is_some() && item.kind == Kind::Image;
-            let root = match self.for_platform(item)?.first() {
-                Some((_, digest)) if narrowed => *digest,
-                _ => item.root,
-            };
-            roots.push(root);
-            let mut entry = self.descriptor(root)?;
-            entry["annotations"]["org.opencontainers.image.ref.name"] = json!(item.name);
-            if item.kind != Kind::Chart {
-                entry["annotations"]["io.containerd.image.name"] = json!(item.name);
-            }
-            entries.push(entry);
-            within.extend(walk(root, self.manifests, &self.sizes)?.0);
-            self.plan.written.push(Written {
-                kind: item.kind,
-                name: item.name.clone(),
-                digest: root,
-                file: None,
-            });
-        }
-        for referrer in self.referrers(items) {
-            if !within.contains(&referrer.subject) {
-                self.plan.left_out.push(format!(
-                    "{referrer}: it is about {}, which is not for the platform that was chosen",
-                    referrer.subject
-                ));
-                continue;
-            }
-            within.insert(referrer.digest);
-            roots.push(referrer.digest);
-            let mut entry = self.descriptor(referrer.digest)?;
-            if let Some(kind) = &referrer.artifact_type {
-                entry["artifactType"] = json!(kind);
-            }
-            if let Some(tag) = &referrer.tag {
-                let name = format!("{}:{tag}", referrer.image.repository());
-                entry["annotations"]["org.opencontainers.image.ref.name"] = json!(name);
-            }
-            entries.push(entry);
-        }
-        let mut blobs = BTreeMap::new();
-        for root in roots {
-            let (manifests, others) = walk(root, self.manifests, &self.sizes)?;
-            for digest in manifests {
-                blobs.insert(digest, self.size(root, digest)?);
-            }
-            blobs.extend(others.into_iter().map(|blob| (blob.digest, blob)));
-        }
-        let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries});
-        self.put(prelude::LAYOUT.0, Content::Bytes(prelude::LAYOUT.1.to_vec()))?;
-        self.put(prelude::INDEX, Content::Bytes(index.to_string().into_bytes()))?;
-        for blob in blobs.into_values() {
-            self.put(&blob_name(&blob.digest), Content::Blob(blob))?;
-        }
-        Ok(())
-    }
-
-    fn descriptor(&self, root: Digest) -> Result<Value, ExportError> {
-        let known = self.known(root)?;
-        Ok(json!({"mediaType": known.media_type, "digest": root, "size": self.size(root, root)?.size}))
-    }
-
     /// What refers to the chosen images, in the order of the index.
     fn referrers(&self, items: &[Item<'_>]) -> Vec<IndexReferrer> {
         let chosen: HashSet<&Reference> = items.iter().filter_map(|item| item.reference).collect();
         self.index.referrers.iter().filter(|referrer| chosen.contains(&referrer.image)).cloned().collect()
-    }
-
-    fn archive(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
-        let mut images = Vec::new();
-        for item in items {
-            if item.kind != Kind::Image {
-                let why = "only images go into a docker archive".to_owned();
-                if !self.wanted.names.is_empty() {
-                    return Err(ExportError::Unfit { name: item.name.clone(), why });
-                }
-                self.plan.left_out.push(format!("{}: {why}", item.name));
-                continue;
-            }
-            let mut found = self.for_platform(item)?;
-            if found.len() > 1 {
-                let has = found.into_iter().filter_map(|(platform, _)| platform).collect();
-                return Err(ExportError::Several { image: item.name.clone(), has });
-            }
-            let Some((_, digest)) = found.pop() else {
-                let why = "nothing in it is made for a platform".to_owned();
-                return Err(ExportError::Unfit { name: item.name.clone(), why });
-            };
-            self.plan.written.push(Written { kind: item.kind, name: item.name.clone(), digest, file: None });
-            images.push((item, digest));
-        }
-        if images.is_empty() {
-            return Err(ExportError::Nothing);
-        }
-        self.leave_referrers(items);
-        let archive = self.docker(&images)?;
-        self.put("archive.tar", Content::Archive(archive))
     }
 
     /// Docker's form has no place for what refers to an image.
@@ -424,153 +326,6 @@ impl Planner<'_> {
             format!("{referrer}: a docker archive has no place for what refers to an image; oci: has")
         });
         self.plan.left_out.extend(out);
-    }
-
-    fn docker(&self, images: &[(&Item<'_>, Digest)]) -> Result<Archive, ExportError> {
-        let mut entries = Vec::new();
-        let (mut blobs, mut unpacked) = (Vec::new(), Vec::new());
-        let mut seen = HashSet::new();
-        for (item, digest) in images {
-            let unfit = |why: &str| ExportError::Unfit { name: item.name.clone(), why: why.to_owned() };
-            let Some((config, layers)) = self.parts(*digest)? else {
-                return Err(unfit("it is an index inside an index"));
-            };
-            if !media::is_config(self.kind(&config)) || !layers.iter().all(|l| self.kind(l).contains("tar")) {
-                return Err(unfit("it is no image that runs: its layers are not file systems"));
-            }
-            for blob in std::iter::once(&config).chain(&layers) {
-                if !seen.insert(blob.digest) {
-                    continue;
-                }
-                if self.is_zstd(blob) { unpacked.push((*blob, 0)) } else { blobs.push(*blob) }
-            }
-            let tags = item
-                .reference
-                .and_then(|reference| reference.tag().map(|tag| format!("{}:{tag}", reference.repository())));
-            entries.push(json!({
-                "Config": blob_name(&config.digest),
-                "RepoTags": tags.into_iter().collect::<Vec<_>>(),
-                "Layers": layers.iter().map(|layer| self.layer_file(layer)).collect::<Vec<_>>(),
-            }));
-        }
-        Ok(Archive { manifest: Value::Array(entries).to_string().into_bytes(), blobs, unpacked })
-    }
-
-    /// Whether a layer is packed in a way that not every Docker reads.
-    fn is_zstd(&self, layer: &Blob) -> bool {
-        self.kind(layer).ends_with("zstd")
-    }
-
-    fn layer_file(&self, layer: &Blob) -> String {
-        if self.is_zstd(layer) { layer_name(&layer.digest) } else { blob_name(&layer.digest) }
-    }
-
-    fn tree(&mut self, items: &[Item<'_>]) -> Result<(), ExportError> {
-        let mut names = HashSet::new();
-        for item in items {
-            match item.kind {
-                Kind::Image => self.image_files(item, &mut names)?,
-                Kind::Chart => self.chart_files(item)?,
-                Kind::Model => self.model_files(item)?,
-            }
-        }
-        self.leave_referrers(items);
-        if self.wanted.names.is_empty() {
-            let plain: Vec<_> =
-                self.index.plain().map(|(path, size, digest)| (path.clone(), size, digest)).collect();
-            for (path, size, digest) in plain {
-                self.plan.files.push((path, Content::Delivered(Blob { digest, size })));
-            }
-        }
-        Ok(())
-    }
-
-    /// `images/agent-v1.2.0.tar`; with the platform in its name where there are several.
-    fn image_files(&mut self, item: &Item<'_>, names: &mut HashSet<String>) -> Result<(), ExportError> {
-        let found = self.for_platform(item)?;
-        let several = found.len() > 1;
-        if found.is_empty() {
-            let why = "nothing in it is made for a platform".to_owned();
-            return Err(ExportError::Unfit { name: item.name.clone(), why });
-        }
-        for (platform, digest) in found {
-            let suffix = match platform {
-                Some(platform) if several => format!("-{}", platform.to_string().replace('/', "-")),
-                None if several => format!("-{}", digest.short()),
-                _ => String::new(),
-            };
-            let Some(reference) = item.reference else { continue };
-            let pointer = reference.tag().map_or_else(|| digest.short(), str::to_owned);
-            let path = reference.repository().path();
-            let last = path.rsplit('/').next().unwrap_or(path);
-            // Two registries, or two folders of one, can have an image of the same last name.
-            let candidates = [
-                last.to_owned(),
-                path.replace('/', "-"),
-                reference.repository().to_string().replace(['/', ':'], "-"),
-            ];
-            let name = candidates
-                .into_iter()
-                .map(|name| format!("images/{name}-{pointer}{suffix}.tar"))
-                .find(|name| names.insert(name.clone()))
-                .ok_or_else(|| ExportError::Unfit {
-                    name: item.name.clone(),
-                    why: "another image has the same name of a file".into(),
-                })?;
-            let archive = self.docker(&[(item, digest)])?;
-            self.put(&name, Content::Archive(archive))?;
-            let written = Written { kind: item.kind, name: item.name.clone(), digest, file: Some(name) };
-            self.plan.written.push(written);
-        }
-        Ok(())
-    }
-
-    /// `charts/redis-1.2.0.tgz`, and beside it what vouches for it.
-    fn chart_files(&mut self, item: &Item<'_>) -> Result<(), ExportError> {
-        let Some((_, layers)) = self.parts(item.root)? else {
-            return Err(ExportError::Unfit {
-                name: item.name.clone(),
-                why: "its manifest is an index".into(),
-            });
-        };
-        let name = format!("charts/{}.tgz", item.short);
-        for layer in layers {
-            match self.kind(&layer).to_owned().as_str() {
-                chart::CHART => {
-                    self.put(&name, Content::Blob(layer))?;
-                }
-                chart::PROVENANCE => {
-                    self.put(&format!("{name}.prov"), Content::Blob(layer))?;
-                }
-                other => self.plan.left_out.push(format!("{}: its layer of type {other}", item.name)),
-            }
-        }
-        let written =
-            Written { kind: item.kind, name: item.name.clone(), digest: item.root, file: Some(name) };
-        self.plan.written.push(written);
-        Ok(())
-    }
-
-    /// `models/llama/…`: the files in its layers. Every platform has the same layers.
-    fn model_files(&mut self, item: &Item<'_>) -> Result<(), ExportError> {
-        let folder = format!("models/{}", item.short);
-        let mut seen = HashSet::new();
-        for (_, digest) in self.images(item)? {
-            let Some((_, layers)) = self.parts(digest)? else { continue };
-            for layer in layers {
-                if self.kind(&layer) != media::OCI_LAYER {
-                    let why = format!("its layer of type {} is not a plain tar", self.kind(&layer));
-                    return Err(ExportError::Unfit { name: item.name.clone(), why });
-                }
-                if seen.insert(layer.digest) {
-                    self.put(&folder, Content::Unpacked(layer))?;
-                }
-            }
-        }
-        let written =
-            Written { kind: item.kind, name: item.name.clone(), digest: item.root, file: Some(folder) };
-        self.plan.written.push(written);
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::bundle::damage::{Damage, What};
 use crate::bundle::index::{Chunked, Index};
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::parity::{Lost, Shape};
 use crate::path::EntryPath;
 use crate::text::printable;
@@ -92,7 +93,7 @@ pub fn named(
 }
 
 /// What is proved before anything that is listed.
-const SELF_PROVED: [&str; 2] = ["SHA256SUMS", "bundle.json"];
+const SELF_PROVED: [&str; 2] = [SUMS, INDEX];
 
 /// A piece that is not as signed, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,8 +289,8 @@ fn order(piece: &Piece) -> (u8, &Piece) {
     let rank = match piece {
         Piece::Chunk { .. } | Piece::Tail { .. } => 0,
         Piece::File { path } => match path.as_str() {
-            "bundle.json" => 2,
-            "SHA256SUMS" => 4,
+            INDEX => 2,
+            SUMS => 4,
             name if name.starts_with("SHA256SUMS.") => 3,
             _ => 1,
         },

@@ -15,6 +15,8 @@ pub struct Wanted {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Whether it is a hook: there only while Helm runs it, and waited for then.
+    pub hook: bool,
 }
 
 /// The kinds that are waited for.
@@ -29,6 +31,8 @@ pub struct Standing {
     pub score: u64,
     /// Whether something moves that shows in no number: an image is being pulled for the first time.
     pub pulling: bool,
+    /// Hooks that are there, and whether they are done: when that changes, something moved, and in no direction that a number shows.
+    pub hooks: Vec<(String, bool)>,
     /// The longest time, in seconds, that one of the waiting workloads itself allows for a step.
     pub patience: u64,
 }
@@ -69,16 +73,22 @@ pub fn standing(wanted: &[Wanted], objects: &[Value]) -> Standing {
                 && text(object, "/metadata/name") == one.name
                 && text(object, "/metadata/namespace") == one.namespace
         });
-        let workload = format!("{} {}", one.kind, one.name);
+        let workload = format!("{}{} {}", if one.hook { "hook " } else { "" }, one.kind, one.name);
         let Some(object) = found else {
+            if one.hook {
+                continue;
+            }
             let reason = "it is not there".to_owned();
             standing.waiting.push(Waiting { workload, pod: None, reason, detail: String::new() });
             continue;
         };
         let (ready, score) = progress(object);
-        standing.score += 10 * score;
         let pods: Vec<&Value> = pods_of(object, &one.namespace, objects).collect();
-        standing.score += pods.iter().map(|pod| stage(pod)).sum::<u64>();
+        if one.hook {
+            standing.hooks.push((one.name.clone(), ready));
+        } else {
+            standing.score += 10 * score + pods.iter().map(|pod| stage(pod)).sum::<u64>();
+        }
         if ready {
             continue;
         }

@@ -52,6 +52,12 @@ impl Answer {
             .map_err(|error| Error::Malformed { what: what.to_owned(), why: clean(&error.to_string()) })
     }
 
+    /// Whether it is a refusal with this code (distribution-spec, §Error Codes).
+    pub(super) fn says(&self, code: &str) -> bool {
+        serde_json::from_slice::<Refusals>(&self.body)
+            .is_ok_and(|refusals| refusals.errors.iter().any(|one| one.code.eq_ignore_ascii_case(code)))
+    }
+
     /// The refusal that this answer is.
     pub(super) fn refusal(&self, registry: &str, what: &str) -> Error {
         refusal(self.status, registry, what, words(&self.headers, &self.body))

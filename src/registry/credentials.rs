@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError as Fault, DockerCredential};
-
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::Error;
 use super::answer::clean;
+use crate::limits;
+use crate::tools::credential::{self, Held};
 
 /// How to say who we are.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +81,14 @@ pub fn docker_config(registry: &str) -> Result<Option<Zeroizing<String>>, Error>
     Ok(Some(Zeroizing::new(serde_json::json!({"auths": {key: entry}}).to_string())))
 }
 
+/// The part of a Docker configuration that names helpers. They are run by us, within a time limit, and not by who reads the rest.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Helpers {
+    cred_helpers: Option<HashMap<String, String>>,
+    creds_store: Option<String>,
+}
+
 fn read(path: &Path, registry: &str) -> Result<Option<Credential>, Error> {
     // Docker Hub's key is older than its name.
     let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
@@ -87,40 +98,48 @@ fn read(path: &Path, registry: &str) -> Result<Option<Credential>, Error> {
         why: clean(why),
     };
     let name = path.display().to_string();
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let mut config = Zeroizing::new(Vec::new());
+    let whole =
+        File::open(path).and_then(|file| file.take(limits::HAND_WRITTEN_BYTES).read_to_end(&mut config));
+    match whole {
+        Ok(_) => {}
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
         Err(error) => return Err(fault(name, &error.to_string())),
+    }
+    let no_logins = || fault(name.clone(), "it is not a JSON file of logins");
+    let mut logins: serde_json::Value = serde_json::from_slice(&config).map_err(|_| no_logins())?;
+    let helpers: Helpers = serde_json::from_slice(&config).map_err(|_| no_logins())?;
+    let ask = |helper: &str| {
+        let patience = Duration::from_secs(limits::CREDENTIAL_HELPER_SECONDS);
+        let held = credential::ask(helper, key, patience);
+        let held = held.map_err(|error| fault(format!("docker-credential-{helper}"), &error.to_string()))?;
+        Ok(held.map(|Held { username, secret }| match username.as_str() {
+            "<token>" => Credential::Identity(secret),
+            _ => Credential::Password { user: username, secret },
+        }))
     };
-    match docker_credential::get_credential_from_reader(BufReader::new(file), key) {
+    if let Some(helper) = helpers.cred_helpers.as_ref().and_then(|all| all.get(key)).filter(|h| !h.is_empty())
+    {
+        return ask(helper);
+    }
+    for names in ["credHelpers", "credsStore"] {
+        logins.as_object_mut().and_then(|logins| logins.remove(names));
+    }
+    let logins = Zeroizing::new(logins.to_string());
+    match docker_credential::get_credential_from_reader(logins.as_bytes(), key) {
         Ok(DockerCredential::UsernamePassword(user, secret)) => {
             Ok(Some(Credential::Password { user, secret }))
         }
         Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Credential::Identity(token))),
-        Err(Fault::NoCredentialConfigured) => Ok(None),
-        // What every helper prints when it simply has none (docker-credential-helpers, credentials/error.go).
-        Err(Fault::HelperFailure { stdout, stderr, .. })
-            if format!("{stdout}{stderr}").contains("credentials not found") =>
-        {
-            Ok(None)
-        }
-        Err(Fault::HelperFailure { helper, stdout, stderr }) => {
-            let said = if stderr.trim().is_empty() { stdout } else { stderr };
-            Err(fault(helper, &format!("it failed: {}", said.trim())))
-        }
-        Err(Fault::HelperCommunicationError) => {
-            Err(fault(name, "the credential helper it names cannot be run"))
-        }
-        Err(Fault::MalformedHelperResponse) => {
-            Err(fault(name, "the credential helper it names gave a malformed answer"))
-        }
+        Err(Fault::NoCredentialConfigured) => match helpers.creds_store.filter(|store| !store.is_empty()) {
+            Some(store) => ask(&store),
+            None => Ok(None),
+        },
         Err(Fault::CredentialDecodingError) => Err(fault(name, "the entry is not base64 of name:password")),
         Err(Fault::CredentialMismatchError) => Err(fault(name, "the entry holds two different credentials")),
-        Err(Fault::ConfigReadError | Fault::ConfigNotFound) => {
-            Err(fault(name, "it is not a JSON file of logins"))
-        }
+        Err(_) => Err(no_logins()),
     }
 }
 
@@ -151,6 +170,8 @@ mod tests {
             "{",
             r#"{"auths":{"h.io":{"auth":"%%"}}}"#,
             r#"{"credHelpers":{"h.io":"no-such-helper-anywhere"}}"#,
+            r#"{"credHelpers":{"h.io":"../helper"}}"#,
+            r#"{"credsStore":"no-such-helper-anywhere"}"#,
         ] {
             assert!(matches!(find(config, "h.io"), Err(Error::Credentials { .. })), "{config}");
         }

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::answer::Answer;
 use super::hosts::same_origin;
+use super::referrers_api::Listed;
 use super::request::{Ask, To};
 use super::token::Scope;
 use super::{Client, Error, api};
@@ -16,26 +17,15 @@ use crate::digest::Digest;
 use crate::limits;
 use crate::oci::{Descriptor, Manifest, Pointer, Repository, media, referrer};
 
+/// Tags that are asked for at once. More, and the registry may cut the list where it likes.
+const TAGS: usize = 1000;
+
 #[derive(Deserialize)]
 struct Tags {
     tags: Option<Vec<String>>,
 }
 
 impl Client {
-    /// Every tag of `repository`, in the registry's order. At most [`limits::LIST_PAGES`] pages are followed; more is an error.
-    pub fn tags(&self, repository: &Repository) -> Result<Vec<String>, Error> {
-        let what = format!("tags of {repository}");
-        let mut found = Vec::new();
-        self.pages(listing(repository, "tags/list?n=1000", &what), |answer| {
-            if answer.status != 200 {
-                return Err(answer.refusal(repository.registry(), &what));
-            }
-            found.extend(answer.json::<Tags>(&what)?.tags.unwrap_or_default());
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
     /// The tags of `repository` that begin with `prefix`, without listing all others: the listing is asked for from just before them
     /// (distribution-spec, §Listing Tags: `last`). `None` when the answer does not prove that it is all of them: a registry that sorts
     /// otherwise, or lists no tags.
@@ -47,7 +37,7 @@ impl Client {
         let what = format!("tags of {repository}");
         // The prefix less its last character sorts before all that begin with it.
         let before = &prefix[..prefix.char_indices().last().map_or(0, |(at, _)| at)];
-        let ask = listing(repository, &format!("tags/list?n=100&last={before}"), &what);
+        let ask = listing(repository, &format!("tags/list?n={TAGS}&last={before}"), &what);
         let answer = self.runtime.block_on(self.core.ask(&ask))?;
         if answer.status != 200 {
             return Ok(None);
@@ -66,34 +56,33 @@ impl Client {
     /// Descriptors of the manifests whose subject is `digest`: by the referrers API, or from the fallback tag
     /// `sha256-<hex>` of registries without it. Empty when there are none.
     pub fn referrers(&self, repository: &Repository, digest: &Digest) -> Result<Vec<Descriptor>, Error> {
-        self.referrers_of(repository, digest, true)
+        match self.listed(repository, digest)? {
+            Listed::These(found) => Ok(found),
+            Listed::NoApi { .. } => self.referrers_by_tag(repository, digest),
+        }
     }
 
-    /// The same; `fallback` is whether the fallback tag may be there.
-    pub(crate) fn referrers_of(
+    /// The same by the API alone; `None` where the registry has none. Only for a repository that something was read from: what its
+    /// registry says of the API is then no word about the repository, and is remembered.
+    pub(crate) fn referrers_by_api(
         &self,
         repository: &Repository,
         digest: &Digest,
-        fallback: bool,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        let listed = self.referrers_apis.ask(repository, || self.listed(repository, digest))?;
+        Ok(match listed {
+            Listed::These(found) => Some(found),
+            Listed::NoApi { .. } => None,
+        })
+    }
+
+    /// The same by the fallback tag alone.
+    pub(crate) fn referrers_by_tag(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
     ) -> Result<Vec<Descriptor>, Error> {
-        let what = format!("referrers of {repository}@{digest}");
-        let mut found = Vec::new();
-        let mut known = true;
-        self.pages(listing(repository, &format!("referrers/{digest}"), &what), |answer| {
-            match answer.status {
-                200 => {
-                    found.extend(children(answer, &what)?);
-                    few(&found, &what)?;
-                }
-                // Registries without the endpoint say so in several ways.
-                400 | 404 | 405 | 406 | 501 if found.is_empty() => known = false,
-                _ => return Err(answer.refusal(repository.registry(), &what)),
-            }
-            Ok(())
-        })?;
-        if known || !fallback {
-            return Ok(found);
-        }
+        let what = referrers_of(repository, digest);
         let tag = Pointer::Tag(referrer::fallback_tag(digest));
         match self.manifest(repository, &tag) {
             Ok(raw) => {
@@ -104,6 +93,25 @@ impl Client {
             Err(Error::NotFound { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    fn listed(&self, repository: &Repository, digest: &Digest) -> Result<Listed, Error> {
+        let what = referrers_of(repository, digest);
+        let mut found = Vec::new();
+        let mut missing = None;
+        self.pages(listing(repository, &format!("referrers/{digest}"), &what), |answer| {
+            match answer.status {
+                200 => {
+                    found.extend(children(answer, &what)?);
+                    few(&found, &what)?;
+                }
+                // Registries without the endpoint say so in several ways.
+                400 | 404 | 405 | 406 | 501 if found.is_empty() => missing = Some(speaks_of_the_api(answer)),
+                _ => return Err(answer.refusal(repository.registry(), &what)),
+            }
+            Ok(())
+        })?;
+        Ok(missing.map_or(Listed::These(found), |everywhere| Listed::NoApi { everywhere }))
     }
 
     /// Asks for each page of a listing, following `Link` within the registry.
@@ -133,6 +141,18 @@ impl Client {
         }
         Err(malformed("it has too many pages"))
     }
+}
+
+fn referrers_of(repository: &Repository, digest: &Digest) -> String {
+    format!("referrers of {repository}@{digest}")
+}
+
+/// Whether a refusal is about the endpoint, and not about what it was asked for: distribution-spec, §Error Codes, has its own for a
+/// repository or manifest that is not there, and 400 and 406 are about one request.
+fn speaks_of_the_api(answer: &Answer) -> bool {
+    let subject =
+        ["NAME_UNKNOWN", "NAME_INVALID", "MANIFEST_UNKNOWN", "DIGEST_INVALID", "DENIED", "UNAUTHORIZED"];
+    matches!(answer.status, 404 | 405 | 501) && !subject.iter().any(|code| answer.says(code))
 }
 
 /// The request for the first page.

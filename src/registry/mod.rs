@@ -23,6 +23,7 @@ mod options;
 mod probe;
 mod pull;
 mod push;
+mod referrers_api;
 mod request;
 mod retry;
 pub mod server;
@@ -54,6 +55,7 @@ pub struct Client {
     runtime: Arc<Runtime>,
     window: Option<u64>,
     sessions_only: small::SessionsOnly,
+    referrers_apis: referrers_api::Apis,
 }
 
 impl Client {
@@ -69,7 +71,13 @@ impl Client {
             .map_err(|error| Error::Setup { why: error.to_string() })?;
         let window = options.upload_window;
         let core = Arc::new(request::Core::new(options, observer)?);
-        Ok(Self { core, runtime: Arc::new(runtime), window, sessions_only: small::SessionsOnly::default() })
+        Ok(Self {
+            core,
+            runtime: Arc::new(runtime),
+            window,
+            sessions_only: small::SessionsOnly::default(),
+            referrers_apis: referrers_api::Apis::default(),
+        })
     }
 
     /// Whether `registry` (host, perhaps with a port) answers as a registry, and lets us in (distribution-spec end-1).

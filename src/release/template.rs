@@ -6,6 +6,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
+use crate::limits;
+
 /// What a template makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -47,6 +49,7 @@ impl Template {
     pub fn parse(text: &str, file: &str, style: Style) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(limits::TEMPLATE_STEPS));
         if style == Style::Html {
             environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
         }
@@ -128,6 +131,10 @@ fn uses(line: &str, name: &str) -> bool {
 
 fn fault(error: &minijinja::Error, file: &str) -> Error {
     let what = match error.detail() {
+        _ if error.kind() == ErrorKind::OutOfFuel => {
+            "it goes on for too long (its loops, one in the other, take too many steps or write too much)"
+                .to_owned()
+        }
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
@@ -164,6 +171,21 @@ mod tests {
         let error = Template::parse("a\n{% if x %}\n", "t.j2", Style::Text).unwrap_err();
         assert!(error.to_string().starts_with("t.j2:"), "{error}");
         assert!(error.line.is_some());
+    }
+
+    #[test]
+    fn a_template_that_goes_on_for_too_long_is_ended_with_its_line() {
+        for text in [
+            "a\n{% for x in range(99999) %}\n{% for y in range(99999) %}\n{{ 'x' * 999 }}\n{% endfor %}\n{% endfor %}\n",
+            "a\n{% for x in range(99999) %}\n{{ 'x' * 99999 }}\n{% endfor %}\n",
+        ] {
+            let template = Template::parse(text, "t.j2", Style::Yaml).unwrap();
+            let begun = std::time::Instant::now();
+            let error = template.render(&json!({})).unwrap_err();
+            assert!(error.line.is_some_and(|line| line > 1), "{error}");
+            assert!(error.to_string().contains("it goes on for too long"), "{error}");
+            assert!(begun.elapsed().as_secs() < 60);
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], file: &str, hand: Hand) -> Resul
     }
     let text =
         std::str::from_utf8(bytes).map_err(|e| Error::Text { file: file.to_owned(), at: e.valid_up_to() })?;
-    serde_saphyr::from_str_with_options(text, options(hand)).map_err(|e| describe(&e, file))
+    serde_saphyr::from_str_with_options(text, options(hand)).map_err(|e| describe(&e, file, text))
 }
 
 fn options(hand: Hand) -> serde_saphyr::Options {
@@ -162,7 +162,7 @@ fn options(hand: Hand) -> serde_saphyr::Options {
     }
 }
 
-fn describe(error: &serde_saphyr::Error, file: &str) -> Error {
+fn describe(error: &serde_saphyr::Error, file: &str, text: &str) -> Error {
     use serde_saphyr::Error as Yaml;
     let bare = match error.without_snippet() {
         Yaml::AliasError { error, .. } => error.without_snippet(),
@@ -183,6 +183,12 @@ fn describe(error: &serde_saphyr::Error, file: &str) -> Error {
         }
         Yaml::SerdeUnknownVariant { variant, expected, .. } => {
             format!("\"{}\" is none of {}", printable(variant), expected.join(", "))
+        }
+        wrong @ (Yaml::InvalidScalar { .. } | Yaml::InvalidBooleanStrict { .. }) => {
+            let ty = if let Yaml::InvalidScalar { ty, .. } = wrong { ty } else { "boolean" };
+            let key = place.and_then(|place| key_before(text, place));
+            let key = key.map(|key| format!("\"{}\": ", printable(key))).unwrap_or_default();
+            format!("{key}{} is expected here", scalar(ty))
         }
         Yaml::SerdeMissingField { field, .. } => format!("the key \"{field}\" is missing"),
         Yaml::DuplicateMappingKey { key, .. } => {
@@ -206,6 +212,31 @@ fn describe(error: &serde_saphyr::Error, file: &str) -> Error {
         _ => String::new(),
     };
     Error::Shape { file: file.to_owned(), place, message, snippet }
+}
+
+/// What a scalar of a Rust type is, to who writes one.
+fn scalar(ty: &str) -> String {
+    match ty {
+        "bool" | "boolean" => "true or false".to_owned(),
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u32" => "a whole number from 0 to 4294967295".to_owned(),
+        "u64" | "u128" | "usize" => "a whole number, 0 or more,".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" => "a whole number".to_owned(),
+        "f32" | "f64" | "floating point" => "a number".to_owned(),
+        other => format!("something else ({other})"),
+    }
+}
+
+/// The key that stands before the value at `place`, on the same line.
+fn key_before(text: &str, place: Place) -> Option<&str> {
+    let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+    let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
+    let end = line.char_indices().nth(before).map_or(line.len(), |(at, _)| at);
+    let key = line[..end].trim_end().strip_suffix(':')?;
+    let key = key.rsplit(['{', ',', '[']).next()?.trim().trim_start_matches("- ").trim();
+    let key = key.trim_matches(['"', '\'']);
+    (!key.is_empty()).then_some(key)
 }
 
 /// The crate appends the place to its one-line messages; it is reported beside them already.
@@ -259,4 +290,28 @@ fn edits(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_by_its_key() {
+        let whole =
+            |text: &str| parse::<BTreeMap<String, BTreeMap<String, u16>>>(text.as_bytes(), "f", Hand::Person);
+        let said = |text: &str| whole(text).unwrap_err().to_string();
+        let number = "a whole number from 0 to 65535 is expected here";
+        assert_eq!(said("a:\n  port: http\n"), format!("f:2:9: \"port\": {number}"));
+        assert_eq!(said("a: {\"x\": 1, y: 70000}\n"), format!("f:1:16: \"y\": {number}"));
+        assert_eq!(said("a:\n  x:\n    http\n"), format!("f:3:5: {number}"));
+        let list = parse::<Vec<bool>>(b"- true\n- yes\n", "f", Hand::Person).unwrap_err().to_string();
+        assert_eq!(list, "f:2:3: true or false is expected here");
+        let list =
+            parse::<Vec<BTreeMap<String, i64>>>(b"- n: much\n", "f", Hand::Person).unwrap_err().to_string();
+        assert_eq!(list, "f:1:6: \"n\": a whole number is expected here");
+    }
 }

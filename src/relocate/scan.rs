@@ -10,6 +10,7 @@ use super::keys;
 use super::known::{Known, Match};
 use super::split::{self, Split};
 use super::word::{self, Around, Certainty, Name};
+use crate::chart::rendered::source;
 use crate::limits;
 use crate::release::yaml::tree::{self, Node, Scalar, Style, TreeError};
 
@@ -64,23 +65,16 @@ pub fn scan<'k>(text: &str, known: &'k Known) -> Result<Vec<Sighting<'k>>, TreeE
     let mut scanner =
         Scanner { known, hosts: &hosts, found: Vec::new(), template: None, lines: Lines::of(text) };
     let frame = Frame { text, outer: None };
+    let mut file = None;
     for document in &documents {
+        file = text.get(document.start..).and_then(source).or(file);
         if let Some(root) = &document.root {
-            scanner.template = template_of(text, document.start).or_else(|| annotated(root));
+            scanner.template = file.map(ToOwned::to_owned).or_else(|| annotated(root));
             scanner.document(root, &frame);
         }
     }
     scanner.found.sort_by_key(|sighting| sighting.line);
     Ok(scanner.found)
-}
-
-/// Helm's comment above a document.
-fn template_of(text: &str, start: usize) -> Option<String> {
-    text[start..]
-        .lines()
-        .take(8)
-        .find_map(|line| line.strip_prefix("# Source: "))
-        .map(|name| name.trim().to_owned())
 }
 
 /// What Helm 4 writes into documents before it gives them to a post-renderer, which sees no comments of Helm's.

@@ -83,7 +83,7 @@ pub(super) fn open(chart: &LockedChart, sources: &Sources<'_>) -> Result<Arc<dyn
         None => repository_place(&chart.from, &chart.name, &chart.version)?,
     };
     match place {
-        Place::Registry(reference) => Ok(sources.reach.repository(&reference)),
+        Place::Registry(reference) => Ok(sources.repository(&reference)),
         other => {
             let made = MadeChart::new(&other, chart, sources);
             // What is on this machine is asked now, so that a chart that was changed is told before anything is written.
@@ -183,7 +183,7 @@ fn from_registry(
     reference: &Reference,
     sources: &Sources<'_>,
 ) -> Result<ResolvedChart, Error> {
-    let source = sources.reach.repository(reference);
+    let source = sources.repository(reference);
     let raw: RawManifest = source.root(&Named { tag: None, reference })?;
     let blob = proved(&raw, None)?;
     if let Some(locked) = wish.keep(address, |old| old.digest == blob.digest) {

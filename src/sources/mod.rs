@@ -12,7 +12,7 @@ use signing::cosign::CosignKey;
 
 use crate::digest::{Blob, Digest, Hasher};
 use crate::limits;
-use crate::oci::{Descriptor, Reference};
+use crate::oci::{Descriptor, Reference, Repository};
 use crate::release::Origin;
 use crate::release::lock::{LockedChart, LockedModel};
 use crate::store::{Pieces as _, Source};
@@ -132,11 +132,12 @@ pub trait Images: Source {
     }
 }
 
-/// Opens the places of a release, each file or folder once.
+/// Opens the places of a release, each file, folder or repository once.
 pub struct Sources<'a> {
     base: PathBuf,
     reach: &'a dyn Reach,
     opened: Mutex<HashMap<PathBuf, Arc<dyn Images>>>,
+    repositories: Mutex<HashMap<Repository, Arc<dyn Images>>>,
     hubs: models::Hubs,
     indexes: Arc<charts::Indexes>,
 }
@@ -165,6 +166,7 @@ impl<'a> Sources<'a> {
             base: base.to_path_buf(),
             reach,
             opened: Mutex::default(),
+            repositories: Mutex::default(),
             hubs: models::Hubs::default(),
             indexes: Arc::default(),
         }
@@ -181,8 +183,8 @@ impl<'a> Sources<'a> {
             tag: tag.clone(),
         };
         match from {
-            None => Ok(opened(self.reach.repository(reference), reference, &None)),
-            Some(Origin::Registry(other)) => Ok(opened(self.reach.repository(other), other, &None)),
+            None => Ok(opened(self.repository(reference), reference, &None)),
+            Some(Origin::Registry(other)) => Ok(opened(self.repository(other), other, &None)),
             Some(Origin::Layout { path, tag }) => {
                 let images = self.once(path, |path| Ok(Arc::new(Layout::open(path)?)))?;
                 Ok(opened(images, reference, tag))
@@ -235,6 +237,13 @@ impl<'a> Sources<'a> {
     /// Every fault of the list, or the one that kept it from being read.
     pub fn survey(&self, wish: &ModelWish<'_>) -> Result<Survey, Vec<ModelError>> {
         models::survey(wish, &self.base, &self.hubs, self.reach)
+    }
+
+    /// The repository of a reference; the same for all its images, so that what one learns of it serves all.
+    fn repository(&self, reference: &Reference) -> Arc<dyn Images> {
+        let mut repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || self.reach.repository(reference);
+        Arc::clone(repositories.entry(reference.repository().clone()).or_insert_with(open))
     }
 
     fn once(

@@ -1,6 +1,7 @@
 //! A repository of a registry as a source of images.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Images, Named, RawManifest, Refers};
 use crate::digest::{Blob, Digest};
@@ -8,18 +9,51 @@ use crate::oci::{Pointer, Reference, Repository, cosign, referrer};
 use crate::registry::{self, Client};
 use crate::store::{self, Pieces, Source};
 
+/// How the tags begin by which cosign and the fallback of the referrers API name what they are about.
+const DIGEST_TAGS: &str = "sha256-";
+
 /// One repository, read through a client that others use too.
 #[derive(Debug)]
 pub struct Remote {
     client: Arc<Client>,
     repository: Repository,
+    tags: Mutex<Option<Tags>>,
+}
+
+/// What is known of the tags of a repository that are made of digests, whatever they are about.
+#[derive(Debug, Clone)]
+enum Tags {
+    /// They are these.
+    All(Arc<HashSet<String>>),
+    /// Too many to list at once, or not to be listed: those of each digest are asked for.
+    Ask,
 }
 
 impl Remote {
     /// The repository of `reference`.
     #[must_use]
     pub fn new(client: Arc<Client>, reference: &Reference) -> Self {
-        Self { client, repository: reference.repository().clone() }
+        Self { client, repository: reference.repository().clone(), tags: Mutex::default() }
+    }
+
+    /// The tags that are made of `subject`; `None` when the registry does not tell. All images of a repository, and all their platforms,
+    /// share one question where its answer is whole.
+    fn tags(&self, subject: &Digest) -> Result<Option<Arc<HashSet<String>>>, Error> {
+        let beginning = |prefix: &str| {
+            let found = self.client.tags_beginning(&self.repository, prefix).map_err(store::Error::from)?;
+            Ok::<_, Error>(found.map(Arc::new))
+        };
+        let known = {
+            let mut known = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*known {
+                Some(tags) => tags.clone(),
+                None => known.insert(beginning(DIGEST_TAGS)?.map_or(Tags::Ask, Tags::All)).clone(),
+            }
+        };
+        match known {
+            Tags::All(tags) => Ok(Some(tags)),
+            Tags::Ask => beginning(&referrer::fallback_tag(subject)),
+        }
     }
 
     fn get(&self, pointer: &Pointer) -> Result<RawManifest, Error> {
@@ -44,11 +78,10 @@ impl Images for Remote {
         self.get(&Pointer::Digest(blob.digest))
     }
 
-    /// Two questions where the registry answers both: its tags that are made of the digest, and what it lists about it.
+    /// Two questions where the registry answers both: its tags that are made of digests, asked once, and what it lists about this one.
     fn referrers(&self, subject: &Digest) -> Result<Vec<Refers>, Error> {
         let mut found = Vec::new();
-        let prefix = referrer::fallback_tag(subject);
-        let known = self.client.tags_beginning(&self.repository, &prefix).map_err(store::Error::from)?;
+        let known = self.tags(subject)?;
         for ending in cosign::ENDINGS {
             let tag = cosign::tag(subject, ending);
             if known.as_ref().is_some_and(|known| !known.contains(&tag)) {
@@ -61,9 +94,14 @@ impl Images for Remote {
                 Err(error) => return Err(error),
             }
         }
-        let fallback = known.is_none_or(|known| known.contains(&prefix));
-        let listed =
-            self.client.referrers_of(&self.repository, subject, fallback).map_err(store::Error::from)?;
+        let listed = self.client.referrers_by_api(&self.repository, subject).map_err(store::Error::from)?;
+        let listed = match listed {
+            Some(listed) => listed,
+            None if known.is_some_and(|known| !known.contains(&referrer::fallback_tag(subject))) => {
+                Vec::new()
+            }
+            None => self.client.referrers_by_tag(&self.repository, subject).map_err(store::Error::from)?,
+        };
         found.extend(listed.into_iter().map(Refers::Listed));
         Ok(found)
     }

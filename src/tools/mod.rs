@@ -2,6 +2,7 @@
 //!
 //! The only place that starts a process. A program's words are passed on as facts; what they mean is for whoever asked.
 
+pub mod credential;
 pub mod helm;
 pub mod kubectl;
 mod process;

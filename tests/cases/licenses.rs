@@ -178,7 +178,13 @@ fn no_licence_is_issued_that_the_tiers_or_the_calendar_refuse() {
         ),
         ("--tiers", "--feature flying --tiers", 2, "tiers", "--feature \"flying\": there is slack,"),
         ("--tiers", "--limit seats=5 --tiers", 2, "tiers", "--limit \"seats\": there is max_teams,"),
-        ("--tiers", "--limit max_teams=5 --tiers", 2, "tiers", "less than the -1 of tier enterprise"),
+        (
+            "--tiers",
+            "--limit max_teams=5 --tiers",
+            2,
+            "tiers",
+            "that grants less than the unlimited of tier enterprise",
+        ),
         (
             "--tiers",
             "--limit support_sla_hours=unlimited --tiers",

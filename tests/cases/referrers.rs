@@ -12,7 +12,9 @@ use bundle::ops::lock::{Error, Finding, Mode, Outcome, Report, Request, lock};
 use bundle::progress::Silent;
 use bundle::release::lock::Lock;
 use serde_json::json;
-use xtask::images::{Document, Graph, Key, artifact, cosign_tag, signature};
+use xtask::images::{
+    Compression, Document, Family, Graph, Key, Layer, Seed, artifact, cosign_tag, image, signature,
+};
 use xtask::registry::{Config, Kind, Server};
 
 use super::peers::registry::{Kind as PeerKind, Peer};
@@ -373,4 +375,78 @@ fn a_signature_of_the_whole_index_alone_is_no_signature_of_what_is_carried() {
     assert!(refused.contains("before it was narrowed to fewer platforms, does not count"), "{refused}");
     sign(&world, &child, &key);
     assert_eq!(relock(&world, Mode::Write).unwrap().outcome, Outcome::Written);
+}
+
+/// Locks many tags of a few repositories from a registry with or without the referrers API, everything signed by tag and by list.
+fn lock_many(api: bool, proxied: bool) -> (World, Lock, usize) {
+    const REPOSITORIES: [&str; 4] = ["acme/agent", "acme/web/ui", "acme/jobs", "cache/jobs"];
+    let mut world = World::new("");
+    world.vendor = Server::start(Config { referrers: api, ..Config::default() }).unwrap();
+    let key = Key::generate(&world.path("cosign"), &EC).unwrap();
+    let mut release =
+        "apiVersion: bundle/v1\nkind: Release\nname: demo\nversion: 1.2.0\nvendor: Demo\nimages:\n"
+            .to_owned();
+    let mut images = 0;
+    for repository in REPOSITORIES {
+        for tag in ["v1", "v2", "v3"] {
+            let layer =
+                Layer::seeded(Seed::of(&format!("{repository}{tag}")), 100, Compression::Gzip).unwrap();
+            let graph = image(Family::Oci, "linux/amd64", &[layer]);
+            graph.put(&world.vendor, repository, tag).unwrap();
+            let root = &graph.root().digest;
+            let signed = signature(root, repository, &key).unwrap();
+            put(&world.vendor, repository, Some(&cosign_tag(root, "sig")), &signed);
+            if tag == "v2" {
+                refer(&world, repository, &graph, api);
+            }
+            let name = format!("{}/{repository}:{tag}", world.vendor.host());
+            release += &format!("  - \"{name}\"\n");
+            images += 1;
+        }
+    }
+    if proxied {
+        // As a repository of another registry behind the same host, without the API.
+        let rule = xtask::registry::Rule::new(xtask::registry::Action::Status(404, Vec::new()));
+        world.vendor.faults().add(rule.path("/v2/cache/jobs/referrers/"));
+    }
+    fs::write(world.path("release.yaml"), release).unwrap();
+    relock(&world, Mode::Write).unwrap();
+    let lock = read_lock(&world);
+    (world, lock, images)
+}
+
+/// Puts an SBOM about an image, in the list of the registry or in the one that is kept by a tag.
+fn refer(world: &World, repository: &str, image: &Graph, api: bool) {
+    let sbom = artifact(SPDX, b"{\"spdxVersion\": \"SPDX-2.3\"}", Some(image.root()));
+    put(&world.vendor, repository, None, &sbom);
+    if !api {
+        let one = sbom.root();
+        let list = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
+            {"mediaType": one.media_type, "digest": one.digest, "size": one.bytes.len()}
+        ]});
+        let list = ("application/vnd.oci.image.index.v1+json", list.to_string().into());
+        let tag = image.root().digest.replace(':', "-");
+        world.vendor.put_manifest(repository, Some(&tag), list).unwrap();
+    }
+}
+
+#[test]
+fn a_repository_is_asked_for_its_tags_once_and_a_registry_without_the_api_once_for_that() {
+    for api in [true, false] {
+        let (world, lock, images) = lock_many(api, false);
+        let found: Vec<usize> = lock.images.iter().map(|image| image.referrers.len()).collect();
+        assert_eq!(found, [1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 2, 1], "API: {api}");
+        let stats = world.vendor.stats();
+        assert_eq!(stats.count("GET", Kind::Tags), 4, "API: {api}");
+        // Of the SBOMs and the signatures each is asked about as well.
+        let subjects = images + 12 + 4;
+        assert_eq!(stats.count("GET", Kind::Referrers), if api { subjects } else { 3 });
+    }
+}
+
+#[test]
+fn what_is_behind_one_host_need_not_be_one_registry() {
+    let (_, lock, _) = lock_many(true, true);
+    let found: Vec<usize> = lock.images.iter().map(|image| image.referrers.len()).collect();
+    assert_eq!(found, [1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1]);
 }

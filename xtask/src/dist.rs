@@ -1,4 +1,6 @@
-//! `cargo xtask dist`: the program as it is delivered, one static file.
+//! `cargo xtask dist`: the program as it is delivered, one static file; with `--check`, delivered inside a bundle and run from there.
+
+mod alone;
 
 use std::fs;
 
@@ -6,7 +8,16 @@ use xtask::registry::digest_of;
 
 use crate::{Outcome, cargo, elf, say};
 
-pub(crate) fn run() -> Outcome {
+/// What is done with the program once it is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing more.
+    Done,
+    /// It travels in a bundle and loads it.
+    Travel,
+}
+
+pub(crate) fn run(then: Then) -> Outcome {
     let facts = cargo::output({
         let mut rustc = cargo::program("rustc");
         rustc.arg("-vV");
@@ -32,5 +43,17 @@ pub(crate) fn run() -> Outcome {
     })?;
     say::line(&format!("{}: {}, static, for {host}", path.display(), version.trim()));
     say::line(&format!("{} bytes, {}", program.len(), digest_of(&program)));
-    Ok(())
+    match then {
+        Then::Done => Ok(()),
+        Then::Travel => alone::check(&path, &platform(host)?),
+    }
+}
+
+/// The platform that a target triple stands for.
+fn platform(host: &str) -> Result<String, String> {
+    match host.split('-').next() {
+        Some("x86_64") => Ok("linux/amd64".to_owned()),
+        Some("aarch64") => Ok("linux/arm64".to_owned()),
+        _ => Err(format!("{host} is no platform that a bundle carries its program for")),
+    }
 }

@@ -28,9 +28,11 @@ cargo xtask <task>
   tidy                check the house rules that no compiler checks
   codegen [--check]   write what is generated, or fail when it is stale
   bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
+  bench charts        the part about a release of many charts alone; writes nothing
   cluster up|down     a real Kubernetes on this machine, as root; up prints its kubeconfig
   e2e                 a whole delivery, as root: a bundle, a registry and a cluster without a route, pods that run
-  dist                build the static release binary and check that it is static
+  dist [--check]      build the static release binary and check that it is static; with --check it also travels in a
+                      bundle, and from there verifies and loads that bundle with nothing else around it
   ci                  everything that must hold before a change is taken
 ";
 
@@ -44,14 +46,16 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         ["demo"] => demo::run(),
-        ["bench"] => bench::run(1),
-        ["bench", "--quick"] => bench::run(16),
+        ["bench"] => bench::run(bench::Part::All),
+        ["bench", "--quick"] => bench::run(bench::Part::Quick),
+        ["bench", "charts"] => bench::run(bench::Part::Charts),
         ["cluster", "up"] => cluster_task::up(),
         ["cluster", "down"] => cluster_task::down(),
         ["e2e"] => e2e::run(),
         // The half of e2e that runs in a network namespace.
         ["e2e-operator", folder, bundle] => e2e::operate(folder, bundle),
-        ["dist"] => dist::run(),
+        ["dist"] => dist::run(dist::Then::Done),
+        ["dist", "--check"] => dist::run(dist::Then::Travel),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {
             say::line(USAGE.trim_end());

@@ -7,11 +7,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use russh::keys::PublicKey;
 
+/// Where a line stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    /// Which of the files that were read, from 0.
+    pub(super) file: usize,
+    /// Which line, from 1.
+    pub(super) line: usize,
+}
+
 /// One line that is about a machine.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Which line, from 1.
-    pub(super) line: usize,
+    pub(super) at: At,
     /// Whether the key must not be trusted any more.
     pub(super) revoked: bool,
     pub(super) key: PublicKey,
@@ -23,17 +31,17 @@ pub(super) enum Judgement {
     Known,
     Unknown,
     /// Known by another key; the line of the first.
-    Changed(usize),
+    Changed(At),
     /// Revoked; the line that says so.
-    Revoked(usize),
+    Revoked(At),
 }
 
-/// The lines of `text` about the machine that is `known_as`.
-pub(super) fn entries(text: &str, known_as: &str) -> Vec<Entry> {
-    (1..).zip(text.lines()).filter_map(|(line, text)| entry(line, text, known_as)).collect()
+/// The lines of `text`, which the file with this number holds, about the machine that is `known_as`.
+pub(super) fn entries((file, text): (usize, &str), known_as: &str) -> Vec<Entry> {
+    (1..).zip(text.lines()).filter_map(|(line, text)| entry(At { file, line }, text, known_as)).collect()
 }
 
-fn entry(line: usize, text: &str, known_as: &str) -> Option<Entry> {
+fn entry(at: At, text: &str, known_as: &str) -> Option<Entry> {
     let text = text.trim();
     if text.starts_with('#') {
         return None;
@@ -48,7 +56,7 @@ fn entry(line: usize, text: &str, known_as: &str) -> Option<Entry> {
     }
     let mut words = key.split_whitespace();
     let key = PublicKey::from_openssh(&format!("{} {}", words.next()?, words.next()?)).ok()?;
-    Some(Entry { line, revoked, key })
+    Some(Entry { at, revoked, key })
 }
 
 /// Whether the machine is among `names`; one that is excluded is not.
@@ -105,13 +113,13 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
 pub(super) fn judge(entries: &[Entry], key: &PublicKey) -> Judgement {
     let same = |entry: &&Entry| entry.key.key_data() == key.key_data();
     if let Some(entry) = entries.iter().filter(|entry| entry.revoked).find(same) {
-        return Judgement::Revoked(entry.line);
+        return Judgement::Revoked(entry.at);
     }
     let mut trusted = entries.iter().filter(|entry| !entry.revoked).peekable();
-    match trusted.peek().map(|entry| entry.line) {
+    match trusted.peek().map(|entry| entry.at) {
         None => Judgement::Unknown,
         Some(_) if trusted.any(|entry| same(&entry)) => Judgement::Known,
-        Some(line) => Judgement::Changed(line),
+        Some(at) => Judgement::Changed(at),
     }
 }
 
@@ -126,7 +134,7 @@ mod tests {
     #[test]
     fn machines_are_known_by_every_form_of_their_names() {
         let judged =
-            |line: &str, host: &str| judge(&entries(line, host), &PublicKey::from_openssh(ONE).unwrap());
+            |line: &str, host: &str| judge(&entries((1, line), host), &PublicKey::from_openssh(ONE).unwrap());
         let cases = [
             (format!("bastion {ONE} a comment"), "bastion", Judgement::Known),
             (format!("\n# note\nother,Bastion\t{ONE}"), "bastion", Judgement::Known),
@@ -140,8 +148,12 @@ mod tests {
             (format!("bastion2 {ONE}"), "bastion", Judgement::Unknown),
             (String::new(), "bastion", Judgement::Unknown),
             (format!("@cert-authority bastion {ONE}"), "bastion", Judgement::Unknown),
-            (format!("\nbastion {TWO}"), "bastion", Judgement::Changed(2)),
-            (format!("bastion {ONE}\n@revoked * {ONE}"), "bastion", Judgement::Revoked(2)),
+            (format!("\nbastion {TWO}"), "bastion", Judgement::Changed(At { file: 1, line: 2 })),
+            (
+                format!("bastion {ONE}\n@revoked * {ONE}"),
+                "bastion",
+                Judgement::Revoked(At { file: 1, line: 2 }),
+            ),
             (format!("bastion {ONE}\n@revoked * {TWO}"), "bastion", Judgement::Known),
         ];
         for (line, host, judgement) in cases {
@@ -149,8 +161,8 @@ mod tests {
         }
         // As `ssh-keygen -H` writes example.com.
         let hashed = format!("|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= {TWO}");
-        assert_eq!(entries(&hashed, "example.com").len(), 1);
-        assert_eq!(entries(&hashed, "example.org").len(), 0);
+        assert_eq!(entries((0, &hashed), "example.com").len(), 1);
+        assert_eq!(entries((0, &hashed), "example.org").len(), 0);
         assert!(
             fits(b"a*b*c", b"axxbxbc") && !fits(b"a*b*c", b"axxbxb") && fits(b"**", b"") && !fits(b"?", b"")
         );

@@ -14,7 +14,7 @@ use russh_sftp::client::{Config as SftpConfig, RawSftpSession};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::known::{self, Entry, Judgement};
+use super::known::{self, At, Entry, Judgement};
 use super::{Address, Options};
 use crate::courier::Error;
 use crate::limits;
@@ -134,10 +134,11 @@ impl Link {
 /// What is known of the machine, and the files that were looked in.
 fn known(address: &Address, options: &Options) -> Result<(Vec<Entry>, Vec<PathBuf>), Error> {
     let mut entries = Vec::new();
-    for file in &options.known_hosts {
+    for (number, file) in options.known_hosts.iter().enumerate() {
         match fs::read_limited(file, limits::HAND_WRITTEN_BYTES) {
             Ok(bytes) => {
-                entries.extend(known::entries(&String::from_utf8_lossy(&bytes), &address.known_as()));
+                let text = String::from_utf8_lossy(&bytes);
+                entries.extend(known::entries((number, &text), &address.known_as()));
             }
             Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
             Err(fs::Error::Io { path, source }) => return Err(Error::Io { path, source }),
@@ -150,14 +151,18 @@ fn known(address: &Address, options: &Options) -> Result<(Vec<Entry>, Vec<PathBu
 fn refusal(address: &Address, seen: Seen, files: &[PathBuf]) -> Option<Error> {
     let host = address.known_as();
     let Seen { judgement, fingerprint, line } = seen;
-    let file = files.first().cloned().unwrap_or_default();
+    let file = |number: usize| files.get(number).cloned().unwrap_or_default();
+    let changed = |at: At, host, fingerprint, revoked| {
+        Some(Error::ChangedHost { host, fingerprint, file: file(at.file), line: at.line, revoked })
+    };
     match judgement {
         Judgement::Known => None,
         Judgement::Unknown => {
-            Some(Error::UnknownHost { line: format!("{host} {line}"), host, fingerprint, file })
+            let line = format!("{host} {line}");
+            Some(Error::UnknownHost { line, host, fingerprint, file: file(0) })
         }
-        Judgement::Changed(at) => Some(Error::ChangedHost { host, fingerprint, line: at, revoked: false }),
-        Judgement::Revoked(at) => Some(Error::ChangedHost { host, fingerprint, line: at, revoked: true }),
+        Judgement::Changed(at) => changed(at, host, fingerprint, false),
+        Judgement::Revoked(at) => changed(at, host, fingerprint, true),
     }
 }
 

@@ -125,8 +125,11 @@ impl Remote {
 
     /// How a path there is named in messages.
     fn shown(&self, path: &str) -> PathBuf {
-        let inside = path.strip_prefix(&self.address.path).unwrap_or(path);
-        PathBuf::from(format!("{}{inside}", self.name))
+        match (path.strip_prefix(&self.address.path), self.name.strip_suffix(&self.address.path)) {
+            (Some(inside), _) => PathBuf::from(format!("{}{inside}", self.name)),
+            // Above the folder.
+            (None, machine) => PathBuf::from(format!("{}{path}", machine.unwrap_or(""))),
+        }
     }
 
     async fn link(&self) -> Result<Arc<Link>, Error> {

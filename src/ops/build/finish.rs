@@ -5,9 +5,11 @@ use std::path::Path;
 use super::journal::Work;
 use super::{Error, Plan, Request};
 use crate::bundle::grant::{self, Identity, SealTo};
+use crate::bundle::names::GRANTS;
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
-use crate::ops::sign::{INDEX, SUMS, write_signature};
+use crate::ops::sign::write_signature;
 use crate::path::EntryPath;
 use crate::plan::payload;
 use crate::progress::Observer;
@@ -69,7 +71,7 @@ pub(super) fn sign_again(work: &Work, request: &Request<'_>) -> Result<Vec<Strin
     for key in request.sign_keys {
         write_signature(work.folder(), &sums, key)?;
     }
-    Ok(crate::ops::inspect::names(&work.folder().join("grants"), "age"))
+    Ok(crate::ops::inspect::names(&work.folder().join(GRANTS), "age"))
 }
 
 /// Takes away what an earlier run had begun to finish, perhaps with other keys.
@@ -89,7 +91,7 @@ fn sweep(folder: &Path) -> Result<(), Error> {
 }
 
 fn write_grants(folder: &Path, key: &str, request: &Request<'_>) -> Result<(), Error> {
-    let grants = folder.join("grants");
+    let grants = folder.join(GRANTS);
     own::folder(&grants)?;
     let identity: Identity = key.parse()?;
     for grantee in request.recipients {

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Error, Plan};
 use crate::bundle::index::Volume;
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::seal::ReleaseKey;
 use crate::digest::{Digest, Hasher};
 use crate::limits;
@@ -78,7 +79,7 @@ impl Work {
         own::folder(&folder)?;
         own::folder(&folder.join("volumes"))?;
         let path = folder.join(STATE);
-        let sums = folder.join("SHA256SUMS");
+        let sums = folder.join(SUMS);
         if !path.exists() && sums.exists() {
             return Self::take_up_complete(folder, plan);
         }
@@ -133,7 +134,7 @@ impl Work {
 
     /// All was written and only the rename was missing.
     fn take_up_complete(folder: PathBuf, plan: &Plan) -> Result<Self, Error> {
-        let index = fs::read_limited(&folder.join("bundle.json"), limits::INDEX_BYTES)?;
+        let index = fs::read_limited(&folder.join(INDEX), limits::INDEX_BYTES)?;
         let index = crate::bundle::Index::parse(&index)?;
         let same = index.lock == plan.lock_digest
             && index.payload.seal == plan.lock.seal
@@ -206,7 +207,7 @@ impl Work {
 
     /// Forgets the state and gives the folder its name; returns the digest of `bundle.json`.
     pub(crate) fn publish(&self, folder: &Path) -> Result<Digest, Error> {
-        let index = fs::read_limited(&self.folder.join("bundle.json"), limits::INDEX_BYTES)?;
+        let index = fs::read_limited(&self.folder.join(INDEX), limits::INDEX_BYTES)?;
         let io = |path: PathBuf| move |source| Error::File(fs::Error::Io { path, source });
         let state = self.folder.join(STATE);
         match std::fs::remove_file(&state) {

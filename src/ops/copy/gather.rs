@@ -7,6 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Index;
+use crate::bundle::names;
+use crate::bundle::names::{INDEX, SUMS};
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
 use crate::limits;
@@ -14,7 +16,6 @@ use crate::ops::finding::{Finding, What};
 use crate::ops::grant::GrantName;
 use crate::ops::inspect::names;
 use crate::ops::open;
-use crate::ops::sign::{INDEX, SUMS};
 use crate::ops::verify::folder;
 use crate::path::EntryPath;
 use crate::plan::copy::{self as plan, Spread};
@@ -170,7 +171,7 @@ impl Gathering<'_> {
     /// Grants and licences. They are signed by nobody, so what is read now is what is copied.
     fn personal(&mut self, customer: Option<&GrantName>) {
         let home = self.origin.home();
-        for (folder, end) in [("grants", "age"), ("licenses", "lic")] {
+        for (folder, end) in [(names::GRANTS, "age"), (names::LICENSES, "lic")] {
             for name in names(&home.join(folder), end) {
                 if customer.is_none_or(|customer| customer.to_string() == name) {
                     self.small(&format!("{folder}/{name}.{end}"), limits::KEY_BYTES, false);
@@ -179,8 +180,8 @@ impl Gathering<'_> {
         }
         let Some(customer) = customer else { return };
         let has = |items: &[Item], path: &str| items.iter().any(|item| item.path.as_str() == path);
-        let grant = format!("grants/{customer}.age");
-        let license = format!("licenses/{customer}.lic");
+        let grant = names::grant(customer);
+        let license = names::license(customer);
         if self.origin.index.payload.seal == Seal::Age && !has(&self.items, &grant) {
             self.refuse(What::Missing { path: grant });
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 use signing::time::Time;
 
-use super::charts::Ready;
+use super::charts::{self, Ready};
 use super::health::{self, Answered};
 use super::secrets::{self, Kept};
 use super::wait::{self, Patience, Waited};
@@ -259,7 +259,9 @@ fn install(chart: &Ready, values: &str, reach: &Reach, patience: &Patience<'_>) 
             return Ok(standing.revision);
         }
     }
-    watched(&chart.wanted, reach, patience, &|end| reach.helm.upgrade(&target, &chart.archive, values, end))?;
+    charts::define(&chart.definitions, reach)?;
+    let seen = [chart.hooks.as_slice(), &chart.wanted].concat();
+    watched(&seen, reach, patience, &|end| reach.helm.upgrade(&target, &chart.archive, values, end))?;
     Ok(revision_of(&target, reach)?)
 }
 

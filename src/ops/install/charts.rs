@@ -1,6 +1,8 @@
 //! Charts on the way from the customer's registry to what Helm installs: fetched by digest, rendered with what is in the cluster, relocated,
 //! and frozen. A reference that would point outside the mapping stops everything before anything is created.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::Error;
@@ -9,6 +11,7 @@ use crate::digest::{Blob, Digest, Hasher};
 use crate::limits;
 use crate::oci::{Descriptor, Manifest, Pointer, Reference};
 use crate::ops::cluster::Reach;
+use crate::plan::changes::ObjectChange;
 use crate::plan::installed::Installed;
 use crate::plan::waiting::{KINDS, Wanted};
 use crate::registry::Client;
@@ -32,6 +35,33 @@ pub struct Ready {
     pub left: Vec<Spot>,
     /// What must come up.
     pub wanted: Vec<Wanted>,
+    /// What Helm runs before and after.
+    pub hooks: Vec<Wanted>,
+    /// Definitions of its folders `crds/` that the cluster does not have.
+    pub definitions: Vec<Definition>,
+}
+
+impl Ready {
+    /// Whether `object` is one of the definitions that are to be created.
+    #[must_use]
+    pub fn defines(&self, object: &ObjectChange) -> bool {
+        object.kind == "CustomResourceDefinition" && self.lacks(&object.name)
+    }
+
+    /// Whether the definition called so is to be created.
+    #[must_use]
+    pub fn lacks(&self, name: &str) -> bool {
+        self.definitions.iter().any(|one| one.name == name)
+    }
+}
+
+/// A definition of custom resources that is to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// One chart and where it is.
@@ -62,10 +92,19 @@ pub fn ready(
     let cluster = reach.kubectl.cluster();
     let target = Target { cluster, release, namespace };
     let standing = reach.helm.standing(&target)?;
-    let rendering = Rendering { chart: &shown, archive: &vendor, values, upgrade: standing.is_some() };
+    let upgrade = standing.is_some();
+    let rendering = Rendering { chart: &shown, archive: &vendor, values, upgrade, definitions: true };
     let text = match reach.helm.render(&target, &rendering) {
         // Its own definitions are not there yet: what it renders without asking the cluster for objects is what there is to install.
         Err(helm::Error::Failed { why: Why::NoKind, .. }) => offline(&rendering, &chart.installed, reach)?,
+        // Definitions that are there already, of a release that is gone or of another: Helm would not take them over when it renders, and
+        // passes over them when it installs.
+        Err(helm::Error::Failed { why: Why::Owned, .. }) => {
+            let rest = reach.helm.render(&target, &Rendering { definitions: false, ..rendering })?;
+            let whole = offline(&rendering, &chart.installed, reach)?;
+            let first = objects(&whole)?.into_iter().filter(rendered::Object::is_first).map(first_text);
+            first.chain([rest]).collect()
+        }
         rendered => rendered?,
     };
     let relocated = relocate::relocate(&text, known)
@@ -73,8 +112,61 @@ pub fn ready(
     let text = relocated.text;
     let archive = rendered::freeze(&text, &metadata)
         .map_err(|source| Error::Freeze { chart: shown.clone(), source })?;
+    let hooks = hooks(&text, namespace)?;
     let wanted = wanted(&text, namespace)?;
-    Ok(Ready { installed: chart.installed.clone(), archive, text, standing, left: relocated.left, wanted })
+    let definitions = lacking(&text, reach)?;
+    let (installed, left) = (chart.installed.clone(), relocated.left);
+    Ok(Ready { installed, archive, text, standing, left, wanted, hooks, definitions })
+}
+
+/// A definition as Helm would have rendered it.
+fn first_text(object: rendered::Object<'_>) -> String {
+    let source = object.source.unwrap_or_default();
+    format!("---\n# Source: {source}\n---\n{}\n", object.text)
+}
+
+/// The definitions of `text` that are created before all else, and are not there.
+fn lacking(text: &str, reach: &Reach) -> Result<Vec<Definition>, Error> {
+    let mut first: Vec<Definition> = objects(text)?
+        .iter()
+        .filter(|object| object.is_first())
+        .map(|object| Definition { name: object.name.clone(), text: object.text.to_owned() })
+        .collect();
+    if first.is_empty() {
+        return Ok(first);
+    }
+    let mut arguments = vec!["get", KIND, "--ignore-not-found", "--output=name"];
+    arguments.extend(first.iter().map(|one| one.name.as_str()));
+    let said = reach.kubectl.ask("list the definitions of resources", &arguments)?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let there: BTreeSet<&str> =
+        said.lines().filter_map(|line| Some(line.split_once('/')?.1.trim())).collect();
+    first.retain(|definition| !there.contains(definition.name.as_str()));
+    Ok(first)
+}
+
+/// Creates definitions and waits until the cluster takes objects of theirs, as Helm does with those of a chart.
+///
+/// # Errors
+/// The server's own words for what it refuses.
+pub fn define(definitions: &[Definition], reach: &Reach) -> Result<(), Error> {
+    if definitions.is_empty() {
+        return Ok(());
+    }
+    let all: String = definitions.iter().map(|one| format!("---\n{}\n", one.text)).collect();
+    reach.kubectl.apply("definitions of resources", all.as_bytes(), None, false)?;
+    let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s", KIND];
+    arguments.extend(definitions.iter().map(|one| one.name.as_str()));
+    reach.kubectl.ask("wait for definitions of resources", &arguments)?;
+    Ok(())
+}
+
+/// Of definitions, as kubectl takes it.
+const KIND: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+fn objects(text: &str) -> Result<Vec<rendered::Object<'_>>, Error> {
+    rendered::objects(text)
+        .map_err(|source| Error::Freeze { chart: "that is installed".to_owned(), source: source.into() })
 }
 
 /// The workloads of manifests that must come up; hooks are Helm's to wait for.
@@ -82,14 +174,24 @@ pub fn ready(
 /// # Errors
 /// Where they are not YAML.
 pub fn wanted(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
-    let objects = rendered::objects(text)
-        .map_err(|source| Error::Freeze { chart: "that is installed".to_owned(), source: source.into() })?;
-    let workloads =
-        objects.iter().filter(|object| object.hook.is_none() && KINDS.contains(&object.kind.as_str()));
+    workloads(text, namespace, false)
+}
+
+/// The jobs of manifests that Helm runs as hooks of an installation.
+fn hooks(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
+    workloads(text, namespace, true)
+}
+
+fn workloads(text: &str, namespace: &str, hook: bool) -> Result<Vec<Wanted>, Error> {
+    let objects = objects(text)?;
+    let workloads = objects
+        .iter()
+        .filter(|object| object.hook.is_some() == hook && KINDS.contains(&object.kind.as_str()));
     let wanted = workloads.map(|object| Wanted {
         kind: object.kind.clone(),
         namespace: object.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
         name: object.name.clone(),
+        hook,
     });
     Ok(wanted.collect())
 }

@@ -167,8 +167,11 @@ fn decide(
     for chart in charts {
         let before = chart.standing.as_ref().map_or("", |standing| standing.manifest.as_str());
         let shown = || format!("{} {}", chart.installed.name, chart.installed.version);
-        let objects = changes::between(before, &chart.text)
+        let mut objects = changes::between(before, &chart.text)
             .map_err(|source| Error::Freeze { chart: shown(), source: source.into() })?;
+        for object in objects.iter_mut().filter(|object| chart.defines(object)) {
+            object.change = Change::Create;
+        }
         let there = chart.standing.as_ref().map(|standing| standing.status.clone());
         plans.push(ChartPlan { chart: chart.installed.clone(), there, objects });
     }
@@ -202,6 +205,7 @@ fn is_same(record: &Record, history: &History, charts: &[Ready]) -> bool {
             });
     let license = |record: &Record| record.license.as_ref().map(|license| license.file);
     same_charts
+        && charts.iter().all(|chart| chart.definitions.is_empty())
         && there.bundle.index == record.bundle.index
         && there.values == record.values
         && there.registry == record.registry
@@ -216,7 +220,7 @@ fn printable(answers: &Answers) -> BTreeMap<String, serde_json::Value> {
 
 /// The digest of the index, as the signed list has it.
 fn index_digest(bundle: &Authenticated) -> Digest {
-    let listed = bundle.sums.iter().find(|(path, _)| path.as_str() == crate::ops::sign::INDEX);
+    let listed = bundle.sums.iter().find(|(path, _)| path.as_str() == crate::bundle::names::INDEX);
     listed.map_or_else(|| Digest::of(b""), |(_, digest)| *digest)
 }
 
@@ -320,9 +324,12 @@ fn may(
     for chart in charts {
         let objects = rendered::objects(&chart.text)
             .map_err(|source| Error::Freeze { chart: chart.installed.name.clone(), source: source.into() })?;
-        // What the release itself defines, nobody can be asked about yet.
-        let objects: Vec<_> =
-            objects.into_iter().filter(|object| rights::is_known(object, &versions)).collect();
+        // What the release itself defines, nobody can be asked about yet; definitions that are there are left as they are.
+        let objects: Vec<_> = objects
+            .into_iter()
+            .filter(|object| rights::is_known(object, &versions))
+            .filter(|object| !object.is_first() || chart.lacks(&object.name))
+            .collect();
         needed.extend(rights::needed(&chart.installed.namespace, &objects));
     }
     if namespaces.iter().any(|(_, change)| *change == Change::Create) {

@@ -55,22 +55,24 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What has been seen so far: the furthest anything has come, and since when.
 pub struct Progress {
     furthest: u64,
+    hooks: Vec<(String, bool)>,
     since: Instant,
     told: BTreeSet<String>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { furthest: 0, since: Instant::now(), told: BTreeSet::new() }
+        Self { furthest: 0, hooks: Vec::new(), since: Instant::now(), told: BTreeSet::new() }
     }
 }
 
 impl Progress {
     /// Takes in how things stand; gives for how long nothing has moved when that is too long.
     fn take(&mut self, standing: &Standing, patience: &Patience<'_>) -> Option<u64> {
-        if standing.score > self.furthest || standing.pulling {
+        if standing.score > self.furthest || standing.pulling || standing.hooks != self.hooks {
             self.since = Instant::now();
         }
+        self.hooks.clone_from(&standing.hooks);
         self.furthest = self.furthest.max(standing.score);
         let lines: BTreeSet<String> = standing.waiting.iter().map(ToString::to_string).collect();
         for line in lines.difference(&self.told) {

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use signing::{KeyId, Policy, raw, sshsig};
 
 use super::{Authenticated, Error, Form, Opened, Signatures, absent, named, signatures};
+use crate::bundle::names::SUMS;
 use crate::limits;
 use crate::ops::finding::Finding;
-use crate::ops::sign::SUMS;
 use crate::sys::{delivered, fs};
 
 /// What copies of a bundle should be, when enough signatures hold.
@@ -41,7 +41,16 @@ pub fn authenticate(
     if let Some(folder) = all.iter().find(|folder| absent(folder)) {
         return Err(Error::NoFolder { folder: folder.clone() });
     }
-    let found: Vec<Signatures> = all.iter().map(|folder| signatures(folder).unwrap_or_default()).collect();
+    // Others may hold; when too few do, that these could not be read is why.
+    let mut unread = None;
+    let mut found = Vec::new();
+    for folder in &all {
+        let mut keep = |error| {
+            unread.get_or_insert(error);
+            Ok(())
+        };
+        found.push(signatures(folder, &mut keep).unwrap_or_default());
+    }
     let mut first_fault = None;
     let mut candidates = Vec::new();
     for (folder, signatures) in all.iter().zip(&found) {
@@ -82,7 +91,10 @@ pub fn authenticate(
     }
     let first = all.first().cloned().unwrap_or_default();
     match (refused, first_fault) {
-        (Some(refused), _) => refused,
+        (Some(refused), _) => match unread {
+            Some(error) if refused.is_ok() => Err(error.into()),
+            _ => refused,
+        },
         (None, Some(fs::Error::Io { source, .. })) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(fs::Error::Io { path: first.join(SUMS), source }.into())
         }

@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 
 use super::places::Places;
 use crate::bundle::index::Chunked;
+use crate::bundle::names::{INDEX, SUMS};
 use crate::checked::small;
 use crate::digest::Digest;
 use crate::ops::finding::{Finding, What};
 use crate::ops::open::Authenticated;
 use crate::ops::open::copies::Known;
-use crate::ops::sign::{INDEX, SUMS};
 use crate::ops::transfer::in_parallel;
 use crate::ops::verify::chunks::hash;
 use crate::path::EntryPath;

@@ -5,13 +5,14 @@ use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::names;
+use crate::bundle::names::SUMS;
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::grant::GrantName;
 use crate::ops::open::{self, Authenticated};
-use crate::ops::sign::SUMS;
 use crate::ops::verify::chunks;
 use crate::path::EntryPath;
 use crate::progress::Observer;
@@ -66,7 +67,7 @@ pub(super) fn check(bundle: &Authenticated) -> Vec<Finding> {
 /// What lies in the folders and belongs to no bundle.
 pub(crate) fn strangers(bundle: &Authenticated) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut ways = BTreeSet::from(["grants", "licenses"]);
+    let mut ways = BTreeSet::from([names::GRANTS, names::LICENSES]);
     for (path, _) in bundle.sums.iter() {
         ways.extend(path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at]));
     }
@@ -162,9 +163,12 @@ pub(crate) fn belongs(sums: &Sums, path: &str) -> bool {
     listed(sums, path)
         || path == SUMS
         || (!path.contains('/') && open::is_signature(path))
-        || path.strip_prefix("grants/").is_some_and(|name| GrantName::of_file(name).is_some())
-        || path.strip_prefix("licenses/").is_some_and(|name| {
-            !name.contains('/') && name.ends_with(".lic") && path.parse::<EntryPath>().is_ok()
+        || path.split_once('/').is_some_and(|(folder, name)| match folder {
+            names::GRANTS => GrantName::of_file(name).is_some(),
+            names::LICENSES => {
+                !name.contains('/') && name.ends_with(".lic") && path.parse::<EntryPath>().is_ok()
+            }
+            _ => false,
         })
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn wanted() -> Vec<Wanted> {
-    vec![Wanted { kind: "Deployment".into(), namespace: "n".into(), name: "web".into() }]
+    vec![Wanted { kind: "Deployment".into(), namespace: "n".into(), name: "web".into(), hook: false }]
 }
 
 fn deployment(updated: u64, available: u64) -> Value {
@@ -128,4 +128,26 @@ fn the_score_grows_with_each_step_and_a_pull_counts_once() {
         objects.extend(events.clone());
         assert_eq!(standing(&wanted(), &objects).pulling, moves, "{events:?}");
     }
+}
+
+#[test]
+fn a_hook_is_waited_for_while_it_is_there() {
+    let hook = Wanted { kind: "Job".into(), namespace: "n".into(), name: "migrate".into(), hook: true };
+    let all = [&[hook][..], &wanted()].concat();
+    let job = |status: Value| {
+        json!({"kind": "Job", "metadata": {"name": "migrate", "namespace": "n"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}}, "status": status})
+    };
+    let running =
+        pod(&json!({"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}}]}));
+    let seen = standing(&all, &[job(json!({})), running]);
+    assert_eq!(seen.waiting[0].workload, "hook Job migrate");
+    assert_eq!(seen.waiting[0].pod.as_deref(), Some("web-1"));
+    assert_eq!((seen.score, seen.patience), (0, JOB_SECONDS), "a migration takes its time");
+    assert_eq!(seen.hooks, [("migrate".to_owned(), false)]);
+    let done = json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]});
+    let seen = standing(&all, &[job(done)]);
+    assert_eq!((seen.waiting.len(), seen.hooks[0].1), (1, true));
+    let gone = standing(&all, &[]);
+    assert_eq!((gone.waiting.len(), gone.hooks.len()), (1, 0), "only what stays is missed");
 }

@@ -1,6 +1,6 @@
 //! Answers, and the JSON form of errors (distribution-spec, §Error Codes).
 
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
@@ -57,6 +57,14 @@ pub(super) fn read_only() -> Answer {
         "this registry serves a bundle from its medium and is read-only",
     );
     set(&mut answer, ALLOW, "GET, HEAD");
+    answer
+}
+
+/// Too many are being served.
+pub(super) fn busy() -> Answer {
+    let message = "as many blobs as this registry serves at a time are under way; ask again";
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message);
+    set(&mut answer, RETRY_AFTER, "10");
     answer
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -12,16 +11,16 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::answer::{
-    API_VERSION, Answer, DIGEST, damaged, error, json, read_only, set, unauthorized, unknown, with,
+    API_VERSION, Answer, DIGEST, busy, damaged, error, json, read_only, set, unauthorized, unknown, with,
 };
 use super::body::Body;
 use super::journal::Note;
 use super::range::{Wanted, wanted};
 use super::route::{Query, Route};
-use super::{STALL, Shared, lists};
+use super::{BUSY, Shared, lists};
 use crate::digest::{Blob, Digest};
 use crate::oci::Pointer;
 use crate::store;
@@ -35,22 +34,16 @@ pub(super) struct Call {
     pub(super) parts: Parts,
     pub(super) query: Query,
     note: Note,
-    stalled: Arc<Notify>,
 }
 
 /// Answers one request.
-pub(super) async fn handle(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    stalled: Arc<Notify>,
-) -> Answer {
+pub(super) async fn handle(shared: Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
     let (parts, _) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let note = Note::begin(&shared.journal, peer, parts.method.as_str(), target);
     let head = parts.method == Method::HEAD;
     let query = Query::of(parts.uri.query().unwrap_or(""));
-    let mut call = Call { shared, parts, query, note, stalled };
+    let mut call = Call { shared, parts, query, note };
     let mut answer = call.answer().await;
     set(&mut answer, API_VERSION, "registry/2.0");
     let length = answer.body().left();
@@ -197,17 +190,14 @@ impl Call {
         if length == 0 {
             return with(status, Body::held(Bytes::new()));
         }
-        let permit = Arc::clone(&self.shared.readers).acquire_owned().await;
+        let permit = tokio::time::timeout(BUSY, Arc::clone(&self.shared.readers).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return busy() };
         let (queue, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
         let library = Arc::clone(&self.shared.library);
-        let (runtime, stalled) = (self.shared.runtime.clone(), Arc::clone(&self.stalled));
         let fault = Arc::clone(&self.note.fault);
         tokio::task::spawn_blocking(move || {
-            let mut out = |piece: Bytes| match queue.try_send(piece) {
-                Ok(()) => Ok(()),
-                Err(mpsc::error::TrySendError::Closed(_)) => Err(store::Error::Interrupted),
-                Err(mpsc::error::TrySendError::Full(piece)) => hand_over(&runtime, &queue, piece, &stalled),
-            };
+            // Not for ever: the connection is closed when its client takes nothing, and its end of the queue with it.
+            let mut out = |piece: Bytes| queue.blocking_send(piece).map_err(|_| store::Error::Interrupted);
             match library.read(&blob, range, &mut out) {
                 Ok(()) | Err(store::Error::Interrupted) => {}
                 Err(error) => tell(&fault, &error),
@@ -247,24 +237,6 @@ impl Call {
         match read {
             Ok(Ok(bytes)) => Ok(bytes.into()),
             _ => Err(damaged()),
-        }
-    }
-}
-
-/// Waits until the connection takes `piece`, and not for ever.
-fn hand_over(
-    runtime: &tokio::runtime::Handle,
-    queue: &mpsc::Sender<Bytes>,
-    piece: Bytes,
-    stalled: &Notify,
-) -> Result<(), store::Error> {
-    let limit: Duration = STALL;
-    match runtime.block_on(async { tokio::time::timeout(limit, queue.send(piece)).await }) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(store::Error::Interrupted),
-        Err(_) => {
-            stalled.notify_one();
-            Err(store::Error::Interrupted)
         }
     }
 }

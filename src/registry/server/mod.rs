@@ -30,10 +30,13 @@ mod body;
 mod handle;
 mod journal;
 mod lists;
+mod paced;
 mod passwords;
 mod range;
 mod route;
 mod tls;
+
+use paced::Paced;
 
 pub use journal::{Entry, Journal, Refused};
 pub use passwords::{Passwords, PasswordsError};
@@ -86,8 +89,10 @@ const SMALL: usize = 4;
 const PASSWORDS: usize = 2;
 /// How long a client may take over its TLS handshake, or over the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of a body before it is let go.
-pub(super) const STALL: Duration = Duration::from_secs(60);
+/// How long a client may take over what is handed to the connection at a time.
+const STALL: Duration = Duration::from_secs(60);
+/// How long a body may wait for a reader before its client is told to ask again.
+pub(super) const BUSY: Duration = Duration::from_secs(20);
 /// How long requests under way may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 /// Bytes of a body that wait inside hyper; the rest of what a connection holds is in the queue before it.
@@ -119,7 +124,6 @@ struct Shared {
     readers: Arc<Semaphore>,
     /// Manifests being read at the same time: a few MiB each, and they must not wait behind the large.
     small: Semaphore,
-    runtime: tokio::runtime::Handle,
 }
 
 /// A server that listens and does not answer yet.
@@ -160,7 +164,6 @@ impl Server {
             passwords: options.passwords,
             readers: Arc::new(Semaphore::new(limits::SERVE_READERS)),
             small: Semaphore::new(SMALL),
-            runtime: runtime.handle().clone(),
         };
         let tls = options.tls.map(Tls::acceptor);
         Ok(Self { runtime, listener, address, tls, shared: Arc::new(shared) })
@@ -204,6 +207,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         };
         // Without it small answers wait for acknowledgements; with an error there it is only slower.
         let _ = stream.set_nodelay(true);
+        let stream = Paced::new(stream, STALL);
         let (shared, tls, asked) = (Arc::clone(&shared), tls.clone(), stop.0.subscribe());
         tokio::spawn(async move {
             connection(stream, peer, tls, shared, asked).await;
@@ -216,7 +220,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Paced<TcpStream>,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
@@ -238,10 +242,9 @@ async fn speak<S>(stream: S, peer: SocketAddr, shared: Arc<Shared>, mut asked: w
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let stalled = Arc::new(tokio::sync::Notify::new());
     let service = hyper::service::service_fn(|request| {
-        let (shared, stalled) = (Arc::clone(&shared), Arc::clone(&stalled));
-        async move { Ok::<_, std::convert::Infallible>(handle::handle(shared, request, peer, stalled).await) }
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, std::convert::Infallible>(handle::handle(shared, request, peer).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -252,14 +255,10 @@ where
     tokio::select! {
         // A connection that ends badly is told by the request it was about, or was about none.
         _ = connection.as_mut() => return,
-        () = stalled.notified() => return,
         _ = asked.wait_for(|asked| *asked) => {}
     }
     connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = connection => {}
-        () = stalled.notified() => {}
-    }
+    let _ = connection.await;
 }
 
 /// Reads the passwords and certificate paths that a request names.

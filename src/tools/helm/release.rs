@@ -33,6 +33,8 @@ pub enum Why {
     Forbidden,
     /// Kinds of the chart are not known to the cluster.
     NoKind,
+    /// Something of the chart is there, and of no release or another one.
+    Owned,
     /// Anything else.
     Other,
 }
@@ -78,6 +80,8 @@ pub struct Rendering<'a> {
     pub values: &'a str,
     /// Whether a release of it is there already.
     pub upgrade: bool,
+    /// Whether the definitions of its folders `crds/` are rendered too.
+    pub definitions: bool,
 }
 
 impl Helm {
@@ -101,7 +105,10 @@ impl Helm {
         let room = Room::new()?;
         let (archive, values) = files(&room, rendering.archive, rendering.values)?;
         let mut arguments: Vec<OsString> = vec!["template".into(), target.release.into(), archive];
-        arguments.extend(["--include-crds", "--dry-run=server"].map(OsString::from));
+        arguments.push("--dry-run=server".into());
+        if rendering.definitions {
+            arguments.push("--include-crds".into());
+        }
         arguments.extend([OsString::from("--values"), values]);
         if rendering.upgrade {
             arguments.push("--is-upgrade".into());
@@ -119,11 +126,16 @@ impl Helm {
             });
         }
         match failed(&what, &ended) {
-            Error::Failed { said, why: Why::Other, .. } => Err(Error::Refused {
-                chart: rendering.chart.to_owned(),
-                values: vec!["the values made of the answers".to_owned()],
-                said,
-            }),
+            // Without the definitions it is something else that is another's.
+            Error::Failed { said, why, .. }
+                if why == Why::Other || (why == Why::Owned && !rendering.definitions) =>
+            {
+                Err(Error::Refused {
+                    chart: rendering.chart.to_owned(),
+                    values: vec!["the values made of the answers".to_owned()],
+                    said,
+                })
+            }
             other => Err(other),
         }
     }
@@ -282,6 +294,8 @@ fn failed(what: &str, ended: &Ended) -> Error {
     let said = words(ended);
     let why = if said.contains("no matches for kind") || said.contains("ensure CRDs are installed first") {
         Why::NoKind
+    } else if said.contains("cannot be imported into the current release") {
+        Why::Owned
     } else if said.contains("cluster unreachable") || kubectl::is_no_cluster(&said) {
         Why::NoCluster
     } else if said.contains("is forbidden") {

@@ -135,7 +135,8 @@ fn a_copy_behind_sftp_is_the_bundle_compared_there_or_read_back() {
         assert!(mended["places"][0]["written"].as_u64().unwrap() < 2 << 20, "{mended}");
         desk.is_the_bundle(&desk.path("there"));
         let outcome = desk.program.run(&host.words(&desk.path("no/such"), host.port));
-        outcome.says(2, &["there is no folder sftp://"]);
+        outcome.says(2, &["there is no folder sftp://", "/no\n"]);
+        assert!(!outcome.stderr.contains("/no/such"), "{outcome:#?}");
     }
 }
 
@@ -155,9 +156,15 @@ fn a_machine_must_be_known_and_let_the_user_in() {
 
     let stranger = fs::read_to_string(host.folder.join("stranger.pub")).unwrap();
     fs::write(&known, format!("# note\n[127.0.0.1]:{} {stranger}", host.port)).unwrap();
-    desk.program
-        .run(&words)
-        .says(1, &["SHOWS ANOTHER KEY", "line 2", &fingerprint, "somebody may be in between"]);
+    desk.program.run(&words).says(
+        1,
+        &[
+            "SHOWS ANOTHER KEY",
+            &format!("line 2 of {}", known.display()),
+            &fingerprint,
+            "somebody may be in between",
+        ],
+    );
     fs::write(&known, format!("{good}@revoked * {}", good.split_once(' ').unwrap().1)).unwrap();
     desk.program.run(&words).says(1, &["A KEY THAT WAS REVOKED", "line 2"]);
     fs::remove_file(&known).unwrap();

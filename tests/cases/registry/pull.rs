@@ -23,7 +23,8 @@ fn a_manifest_comes_as_its_own_bytes() {
         assert_eq!(head.media_type.as_deref(), Some(MANIFEST));
     }
     client.ping(&server.host()).unwrap();
-    assert_eq!(client.tags(&repository).unwrap(), ["v1"]);
+    let tags = client.tags_beginning(&repository, "v").unwrap().unwrap();
+    assert_eq!(tags.into_iter().collect::<Vec<_>>(), ["v1"]);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_lying_manifest_is_refused() {
     }
     server.faults().clear();
     server.faults().add(Rule::new(Action::Html(200)));
-    assert!(matches!(client.tags(&repository), Err(Error::Malformed { .. })));
+    assert!(matches!(client.tags_beginning(&repository, "v"), Err(Error::Malformed { .. })));
     assert!(matches!(client.referrers(&repository, &digest), Err(Error::Malformed { .. })));
     assert!(matches!(client.ping(&server.host()), Err(Error::Malformed { .. })));
 }
@@ -192,17 +193,29 @@ fn redirects_that_leave_safety_are_refused() {
 }
 
 #[test]
-fn listings_are_followed_over_pages() {
+fn tags_are_all_there_is_or_nobody_says_so() {
     let server = server();
     let repository = repository(&server, "acme/app");
-    let (bytes, digest) = manifest(&server, "acme/app", "v1");
+    let (bytes, _) = manifest(&server, "acme/app", "v1");
+    let put = |tag: &str| server.put_manifest("acme/app", Some(tag), (MANIFEST, bytes.clone())).unwrap();
     for number in 0..2300 {
-        server.put_manifest("acme/app", Some(&format!("t{number}")), (MANIFEST, bytes.clone())).unwrap();
+        put(&format!("a{number}"));
     }
     let client = client();
-    assert_eq!(client.tags(&repository).unwrap().len(), 2301);
-    assert_eq!(server.stats().count("GET", Kind::Tags), 3);
-    assert!(client.referrers(&repository, &digest).unwrap().is_empty());
+    let beginning = |prefix: &str| client.tags_beginning(&repository, prefix).unwrap().map(|tags| tags.len());
+    // What comes before is not listed, what comes after fits.
+    assert_eq!((beginning("v1"), beginning("sha256-")), (Some(1), Some(0)));
+    put("sha256-1.sig");
+    for number in 0..2300 {
+        put(&format!("t{number}"));
+    }
+    assert_eq!(beginning("sha256-"), Some(1), "more follow, but past these");
+    assert_eq!(
+        (beginning("t1"), beginning("sha256-2")),
+        (None, None),
+        "cut off, or none before what follows"
+    );
+    assert_eq!(server.stats().count("GET", Kind::Tags), 5);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::oci::Repository;
 use bundle::registry::{BlobPush, Client, Error, NoNotes, Options, Pushed, UploadNotes};
-use xtask::registry::{Action, Config, Rule, Server};
+use xtask::registry::{Action, Auth, Config, Rule, Server};
 
 use super::*;
 
@@ -264,4 +264,26 @@ fn refusals_say_what_the_registry_said() {
     server.faults().add(Rule::new(Action::Html(200)));
     let error = fault(client().push_blob(&order(&repository, &held, &NoNotes)).unwrap_err());
     assert!(matches!(error, Error::Malformed { .. }), "{error}");
+}
+
+#[test]
+fn an_upload_that_goes_on_elsewhere_carries_no_credentials() {
+    let (storage, auth) = (server(), Auth::Basic { user: "ann".into(), password: "secret".into() });
+    let server = Server::start(Config { auth, ..Config::default() }).unwrap();
+    let at = format!("http://{}/v2/acme/app/blobs/uploads/elsewhere?signature=s3cr3t", storage.host());
+    let begun = Action::Status(202, vec![("Location".into(), at)]);
+    server.faults().add(Rule::new(begun).method("POST").path("/blobs/uploads/"));
+    storage.faults().add(Rule::new(Action::Status(201, vec![])).method("PUT"));
+    let client = super::auth::with_login(options(), &server, "ann", "secret");
+    // The registry is logged in to, so that there is something to give away.
+    client.ping(&server.host()).unwrap();
+    let repository = repository(&server, "acme/app");
+    let held = Held::new(&noise(1000, 12));
+    let pushed = client.push_blob(&order(&repository, &held, &NoNotes)).unwrap();
+    assert_eq!(pushed, Pushed::Sent { bytes: 1000, resumed_at: 0 });
+    let small = noise(1000, 13);
+    client.push_small(&repository, &Digest::of(&small), &small).unwrap();
+    assert!(server.stats().lines.iter().any(|line| line.authorization.is_some()));
+    let there = storage.stats().lines;
+    assert!(there.len() >= 2 && there.iter().all(|line| line.authorization.is_none()), "{there:?}");
 }

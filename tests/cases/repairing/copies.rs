@@ -266,3 +266,30 @@ fn a_copy_that_cannot_be_written_to_is_said_so() {
     assert!(words.contains("case cannot be written to") && words.contains("mend that copy"), "{words}");
     mode(&bundle, 0o755);
 }
+
+#[test]
+fn signatures_that_cannot_be_read_are_passed_over_and_named_when_too_few_hold() {
+    let bench = Bench::new(&Forgery::two_volumes());
+    let id = bench.yard.key.public().id().to_string();
+    let hide = |bundle: &Path, end: &str| {
+        let path = bundle.join(format!("SHA256SUMS.{id}.{end}"));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(path).unwrap();
+    };
+    let lose = |bundle: &Path| {
+        for end in ["sig", "sshsig"] {
+            fs::remove_file(bundle.join(format!("SHA256SUMS.{id}.{end}"))).unwrap();
+        }
+        flip(bundle, VOLUME_1, 3 * MIB);
+    };
+    bench.copy("case", lose);
+    bench.copy("other", |bundle| hide(bundle, "sshsig"));
+    let outcome = bench.repair("case --from other");
+    outcome.says(0, &[&format!("SHA256SUMS.{id}.sig")]);
+    bench.run("verify case --trust trust.json").says(0, &["OK"]);
+
+    bench.copy("case", lose);
+    bench.copy("other", |bundle| ["sig", "sshsig"].map(|end| hide(bundle, end)).into_iter().collect());
+    let outcome = bench.repair("case --from other");
+    outcome.says(1, &[&format!("other/SHA256SUMS.{id}."), "it is not an ordinary file"]);
+}

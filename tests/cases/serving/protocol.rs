@@ -1,8 +1,11 @@
 //! The distribution specification, endpoint by endpoint.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use bundle::digest::Digest;
+use xtask::images::Seed;
 
 use super::{Serving, Site};
 
@@ -58,7 +61,7 @@ fn any_part_of_a_blob_can_be_asked_for() {
         let size = bytes.len();
         assert!(size > 3 << 20);
         let mut cases = vec![(0, 1), (0, size), (size - 1, size), (65_535, 65_537), (1 << 20, 3 << 20)];
-        let mut seed = xtask::images::Seed::of("ranges");
+        let mut seed = Seed::of("ranges");
         for _ in 0..60 {
             let from = usize::try_from(seed.below(size as u64)).unwrap();
             let length = usize::try_from(seed.below(300_000)).unwrap() + 1;
@@ -208,4 +211,30 @@ fn it_answers_soon_whatever_the_size() {
     assert_eq!(serving.get("/v2/").status, 200);
     // The promise is 100 ms on a quiet machine; here others compile.
     assert!(serving.started + begun.elapsed() < Duration::from_secs(5), "{:?}", serving.started);
+}
+
+#[test]
+fn clients_that_take_nothing_do_not_keep_others_waiting_without_a_word() {
+    let layer = xtask::images::Layer::seeded(Seed::of("large"), 40 << 20, xtask::images::Compression::None);
+    let graph = xtask::images::image(xtask::images::Family::Oci, "linux/amd64", &[layer.unwrap()]);
+    let named = xtask::images::Named { repository: "acme/app".into(), tag: "v1".into(), graph };
+    let site = Site::of("", vec![named]);
+    let (digest, bytes) = site.images[0].graph.blobs.iter().max_by_key(|(_, b)| b.len()).unwrap();
+    let path = format!("/v2/acme/app/blobs/{digest}");
+    let serving = site.serving(&[]);
+    let idle: Vec<TcpStream> = (0..bundle::limits::SERVE_READERS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(serving.host()).unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bundle\r\n\r\n").as_bytes()).unwrap();
+            // The body is under way when its head is here.
+            stream.read_exact(&mut [0; 12]).unwrap();
+            stream
+        })
+        .collect();
+    let refused = serving.get(&path);
+    assert_eq!((refused.status, refused.code().as_str()), (503, "TOOMANYREQUESTS"));
+    assert_eq!(refused.header("retry-after"), Some("10"));
+    assert_eq!(serving.get("/v2/acme/app/manifests/v1").status, 200);
+    drop(idle);
+    assert!(serving.get(&path).body == *bytes);
 }

@@ -12,7 +12,7 @@ pub(super) struct Run {
     pub(super) memory: u64,
     /// Bytes asked of files, pipes and sockets, whether the medium was asked or memory had them.
     pub(super) read: u64,
-    /// Bytes given to the disk.
+    /// Bytes given to the disk that the command itself wrote.
     pub(super) written: u64,
 }
 
@@ -26,20 +26,23 @@ pub(super) fn run(command: &mut Command, log: &Path) -> Result<Run, String> {
     let started = Instant::now();
     let mut child = command.spawn().map_err(|e| format!("{shown}: {e}"))?;
     let mut run = Run::default();
+    let mut asked = 0;
     let folder = format!("/proc/{}", child.id());
     let status = loop {
         run.memory = run.memory.max(field(&format!("{folder}/status"), "VmHWM:").saturating_mul(1024));
         run.read = run.read.max(field(&format!("{folder}/io"), "rchar:"));
         run.written = run.written.max(field(&format!("{folder}/io"), "write_bytes:"));
+        asked = field(&format!("{folder}/io"), "wchar:").max(asked);
         match child.try_wait().map_err(|e| format!("{shown}: {e}"))? {
             Some(status) => break status,
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     };
     run.seconds = started.elapsed().as_secs_f64();
-    // What it said went into the log, in whole pages: our file, not its.
-    let said = std::fs::metadata(log).map_or(0, |facts| facts.len().next_multiple_of(4096));
-    run.written = run.written.saturating_sub(said);
+    // What it said went into the log, in whole pages: our file, not its. And the kernel counts as its writing that it notes when a file
+    // was read (`relatime`: the first time after the file changed), so no more is its own than it asked to be written.
+    let said = std::fs::metadata(log).map_or(0, |facts| facts.len());
+    run.written = run.written.saturating_sub(said.next_multiple_of(4096)).min(asked.saturating_sub(said));
     if status.success() {
         return Ok(run);
     }
