@@ -32,7 +32,7 @@ fn steps(count: &mut Count) -> Outcome {
         *count = test::all(&[])?;
         if count.failed == 0 { Ok(()) } else { Err(String::new()) }
     })?;
-    timed("cargo xtask e2e", e2e::run)?;
+    timed("cargo xtask e2e", || e2e::run(e2e::Way::Whole))?;
     timed("cargo xtask demo", demo::run)?;
     timed("cargo xtask dist --check", || dist::run(dist::Then::Travel))
 }

@@ -2,9 +2,11 @@
 //! and go.
 //!
 //! The operator's half runs in a network namespace that has loopback and no route: its own registry, its own cluster, and the bundles are all
-//! there is. What is cut is a small product with images that stand in; every step is the user's own command.
+//! there is. What is cut is a small product with images that stand in; every step is the user's own command. `cargo xtask screens` goes the
+//! first part of it in a terminal, and writes what a person sees into the documentation.
 
 mod operator;
+mod screens;
 mod vendor;
 
 use std::fs;
@@ -18,8 +20,17 @@ use xtask::tools;
 
 use crate::{Outcome, cargo, say, setup};
 
+/// What the operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// All, by commands.
+    Whole,
+    /// The installation, at a terminal.
+    Screens,
+}
+
 /// The vendor's half, then the operator's in a namespace without a route.
-pub(crate) fn run() -> Outcome {
+pub(crate) fn run(way: Way) -> Outcome {
     setup::run()?;
     let program = cargo::build_bundle()?;
     let begun = Instant::now();
@@ -33,14 +44,17 @@ pub(crate) fn run() -> Outcome {
         cargo::run(ip)
     };
     ip(&["netns", "add", &name])?;
-    let inside = operate_in(&name, &desk);
+    let inside = operate_in(&name, &desk, way);
     let gone = ip(&["netns", "delete", &name]);
     inside.and(gone)?;
+    if way == Way::Screens {
+        return screens::write(folder.path());
+    }
     say::line(&format!("e2e: the whole way took {:.0} s", begun.elapsed().as_secs_f64()));
     Ok(())
 }
 
-fn operate_in(name: &str, desk: &Desk<'_>) -> Outcome {
+fn operate_in(name: &str, desk: &Desk<'_>, way: Way) -> Outcome {
     let enter = format!("--net=/run/netns/{name}");
     let mut loopback = cargo::program("nsenter");
     loopback.args([&enter, "ip", "link", "set", "lo", "up"]);
@@ -48,12 +62,13 @@ fn operate_in(name: &str, desk: &Desk<'_>) -> Outcome {
     // Not the running file: building the program may have replaced it.
     let own = cargo::target_folder()?.join("debug/xtask");
     let mut inside = cargo::program("nsenter");
-    inside.arg(&enter).arg(own).arg("e2e-operator").arg(desk.folder).arg(desk.program);
+    let task = if way == Way::Whole { "e2e-operator" } else { "screens-operator" };
+    inside.arg(&enter).arg(own).arg(task).arg(desk.folder).arg(desk.program);
     cargo::run(inside)
 }
 
 /// The operator, where nothing but this machine can be reached.
-pub(crate) fn operate(folder: &str, program: &str) -> Outcome {
+pub(crate) fn operate(way: Way, folder: &str, program: &str) -> Outcome {
     let (folder, program) = (PathBuf::from(folder), PathBuf::from(program));
     let desk = Desk { folder: &folder, program: &program };
     say::heading("The operator, without a route");
@@ -62,7 +77,10 @@ pub(crate) fn operate(folder: &str, program: &str) -> Outcome {
     let outcome = cluster::up(&site, &|line| say::line(line)).and_then(|kubeconfig| {
         fs::write(folder.join("kubeconfig"), fs::read(kubeconfig).map_err(|error| error.to_string())?)
             .map_err(|error| error.to_string())?;
-        operator::steps(&desk, &registry.host())
+        match way {
+            Way::Whole => operator::steps(&desk, &registry.host()),
+            Way::Screens => screens::take(&desk, &registry.host()),
+        }
     });
     let down = cluster::down(&site, &|line| say::line(line));
     outcome.and(down)

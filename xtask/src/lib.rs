@@ -10,5 +10,6 @@ pub mod images;
 pub mod kubernetes;
 pub mod minilm;
 pub mod registry;
+pub mod terminal;
 pub mod tidy;
 pub mod tools;

@@ -30,7 +30,8 @@ cargo xtask <task>
   bench [--quick]     how fast the release binary is; writes docs/benchmarks.md unless quick
   bench charts        the part about a release of many charts alone; writes nothing
   cluster up|down     a real Kubernetes on this machine, as root; up prints its kubeconfig
-  e2e                 a whole delivery, as root: a bundle, a registry and a cluster without a route, pods that run
+  e2e                 a whole delivery, as root: bundles, a registry and a cluster without a route, from the installation to the end
+  screens             an installation at a terminal, as root, on a cluster; writes docs/screens.md
   dist [--check]      build the static release binary and check that it is static; with --check it also travels in a
                       bundle, and from there verifies and loads that bundle with nothing else around it
   ci                  everything that must hold before a change is taken
@@ -51,9 +52,11 @@ fn main() -> ExitCode {
         ["bench", "charts"] => bench::run(bench::Part::Charts),
         ["cluster", "up"] => cluster_task::up(),
         ["cluster", "down"] => cluster_task::down(),
-        ["e2e"] => e2e::run(),
-        // The half of e2e that runs in a network namespace.
-        ["e2e-operator", folder, bundle] => e2e::operate(folder, bundle),
+        ["e2e"] => e2e::run(e2e::Way::Whole),
+        ["screens"] => e2e::run(e2e::Way::Screens),
+        // The halves that run in a network namespace.
+        ["e2e-operator", folder, bundle] => e2e::operate(e2e::Way::Whole, folder, bundle),
+        ["screens-operator", folder, bundle] => e2e::operate(e2e::Way::Screens, folder, bundle),
         ["dist"] => dist::run(dist::Then::Done),
         ["dist", "--check"] => dist::run(dist::Then::Travel),
         ["ci"] => ci::run(),

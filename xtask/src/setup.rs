@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::{Outcome, cargo, say};
 
 /// A program the tests run, and the Debian package that has it.
-const NEEDED: [(&str, &str); 32] = [
+const NEEDED: [(&str, &str); 33] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -40,6 +40,7 @@ const NEEDED: [(&str, &str); 32] = [
     ("mkfs.exfat", "exfatprogs"),
     ("mount.exfat-fuse", "exfat-fuse"),
     ("sshd", "openssh-server"),
+    ("tmux", "tmux"),
 ];
 
 /// Whether a program is on the search path, or where Debian keeps those for administrators and for container networks.

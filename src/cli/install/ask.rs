@@ -2,7 +2,9 @@
 //! happens.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use dialoguer::theme::Theme;
 use dialoguer::{Input, Password, Select};
 use serde_json::Value;
 
@@ -144,11 +146,30 @@ pub(super) fn shown(question: &Question, answers: &Answers) -> String {
     }
 }
 
+/// A prompt that ends in its own mark.
+struct AsItIs;
+
+impl Theme for AsItIs {
+    fn format_select_prompt(&self, out: &mut dyn fmt::Write, prompt: &str) -> fmt::Result {
+        write!(out, "{prompt}")
+    }
+
+    fn format_select_prompt_selection(
+        &self,
+        out: &mut dyn fmt::Write,
+        prompt: &str,
+        chosen: &str,
+    ) -> fmt::Result {
+        write!(out, "{prompt} {chosen}")
+    }
+}
+
 /// Whether to do it.
 pub(in crate::cli) fn confirm(paint: Paint, what: &str) -> Result<bool, Failure> {
     let items = ["no, leave with nothing done", "yes"];
     let prompt = paint.bold(what);
-    let chosen = guarded(|| Select::new().with_prompt(prompt).items(items).default(0).interact())
-        .map_err(|error| gone(&error))?;
+    let chosen =
+        guarded(|| Select::with_theme(&AsItIs).with_prompt(prompt).items(items).default(0).interact())
+            .map_err(|error| gone(&error))?;
     Ok(chosen == 1)
 }

@@ -1,5 +1,6 @@
 //! `bundle install` on a real cluster, whose node pulls from the registry that was loaded.
 
+mod asked;
 mod definitions;
 mod helm3;
 mod killed;

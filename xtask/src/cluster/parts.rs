@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::process::Part;
-use super::site::{BRIDGE, NODE, NODE_ADDRESS, PODS, SERVICE_ADDRESS, SERVICES, Site};
+use super::site::{BRIDGE, DNS_ADDRESS, NODE, NODE_ADDRESS, PODS, SERVICE_ADDRESS, SERVICES, Site};
 use super::{output, programs};
 
 /// The processes, in the order in which they start.
@@ -285,6 +285,8 @@ fn kubelet(site: &Site) -> Value {
         },
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": format!("unix://{}", site.text("containerd.sock")),
+        // Nobody answers there; without it every pod has an event that says so.
+        "clusterDNS": [DNS_ADDRESS],
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": format!("/{}", site.name),
         "failCgroupV1": false,

@@ -14,6 +14,8 @@ pub(super) const PODS: &str = "10.213.0.0/24";
 pub(super) const SERVICES: &str = "10.214.0.0/24";
 /// The first address of `SERVICES`, which the API server has.
 pub(super) const SERVICE_ADDRESS: &str = "10.214.0.1";
+/// Where a cluster usually has its name server.
+pub(super) const DNS_ADDRESS: &str = "10.214.0.10";
 
 /// How much of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,7 +57,7 @@ pub(super) fn cut(desk: &Desk<'_>) -> Outcome {
         let image = standin::image(&reference, &["linux/amd64", "linux/arm64"], &program).map_err(text)?;
         image.graph.put(&vendor, &image.repository, &image.tag).map_err(text)?;
     }
-    fs::write(desk.folder.join("answers.yaml"), "replicas: 2\n").map_err(text)?;
+    fs::write(desk.folder.join("answers.yaml"), "host: shop.acme.example\nreplicas: 2\n").map_err(text)?;
     for line in [
         "keygen signing --out ci",
         "keygen signing --out license",
@@ -92,9 +92,12 @@ impl Version {
         for (path, content) in [
             ("release.yaml", release.as_str()),
             ("questions.yaml", include_str!("questions.yaml")),
-            ("values.yaml.j2", "replicas: {{ answers.replicas }}\n"),
+            ("values.yaml.j2", "replicas: {{ answers.replicas }}\nhost: {{ answers.host }}\n"),
             ("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: VERSION\nappVersion: VERSION\n"),
-            ("chart/values.yaml", "image: docker.io/acme/agent:TAG\nreplicas: 1\narguments: ARGUMENTS\n"),
+            (
+                "chart/values.yaml",
+                "image: docker.io/acme/agent:TAG\nreplicas: 1\nhost: shop.example.com\narguments: ARGUMENTS\n",
+            ),
         ] {
             put(&own.join(path), &fill(content))?;
         }
