@@ -146,6 +146,10 @@ pub fn confirm(prepared: &Prepared, reach: &Reach, patience: &Patience<'_>) -> E
         Some(_) => vec![],
     };
     let fault = fault.or_else(|| health.iter().any(|one| !one.ok).then(|| Fault::Unhealthy(health.clone())));
+    let fault = fault.or_else(|| {
+        let deployed = prepared.history.deployed()?.revision;
+        supersede(deployed, &prepared.history, reach).err().map(Fault::Error)
+    });
     Ended { health, fault, left: Left::Running, record }
 }
 
@@ -236,8 +240,13 @@ pub fn settle(
     record.status = Status::Deployed;
     record.ended = clock::now().and_then(Time::from_unix);
     cluster::save(&reach.kubectl, record)?;
-    // After that, so that there is always one that says "deployed"; the latest of two is the one that counts.
-    for before in history.records().iter().filter(|before| before.revision != record.revision) {
+    supersede(record.revision, history, reach)
+}
+
+/// Has every record but that of `revision` say that another one runs, and forgets the oldest. After that one says "deployed", so that there
+/// is always one: the latest of two counts, which a program that was killed here leaves.
+fn supersede(revision: u32, history: &crate::plan::installed::History, reach: &Reach) -> Result<(), Error> {
+    for before in history.records().iter().filter(|before| before.revision != revision) {
         if before.status == Status::Deployed {
             cluster::save(&reach.kubectl, &Record { status: Status::Superseded, ..before.clone() })?;
         }
