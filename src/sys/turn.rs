@@ -77,24 +77,28 @@ impl Turn {
 }
 
 fn holder(path: &Path, main: Option<&str>) -> Holder {
-    let all = open_in(path);
-    match main.and_then(|word| word.parse().ok()) {
-        Some(main) if all.contains(&main) => Holder::Program(Some(main)),
-        _ if all.is_empty() => Holder::Program(None),
-        _ => Holder::Left(all),
+    let Ok(path) = path.canonicalize() else { return Holder::Program(None) };
+    let main = main.and_then(|word| word.parse::<u32>().ok());
+    if main.is_some_and(|id| has_open(id, &path)) {
+        return Holder::Program(main);
+    }
+    match started(&path) {
+        none if none.is_empty() => Holder::Program(None),
+        left => Holder::Left(left),
     }
 }
 
-/// The processes that have `path` open, but for this one.
-fn open_in(path: &Path) -> Vec<u32> {
-    let Ok(wanted) = path.canonicalize() else { return vec![] };
+/// Whether process `id` has the file open.
+fn has_open(id: u32, path: &Path) -> bool {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{id}/fd")) else { return false };
+    files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == path))
+}
+
+/// The processes that were started with it as their stdin; one that only asks for the turn has it open elsewhere.
+fn started(path: &Path) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return vec![] };
     let ids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has = |id: &u32| {
-        let Ok(files) = std::fs::read_dir(format!("/proc/{id}/fd")) else { return false };
-        files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == wanted))
-    };
-    ids.filter(|id| *id != std::process::id()).filter(has).collect()
+    ids.filter(|id| std::fs::read_link(format!("/proc/{id}/fd/0")).is_ok_and(|to| to == path)).collect()
 }
 
 /// Asks programs that were left, and what they started, to end (SIGTERM).
@@ -119,12 +123,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("turns/one");
         let turn = take(&path).unwrap().unwrap();
-        assert_eq!(take(&path).unwrap().unwrap_err(), Holder::Program(None), "by this very process");
+        assert_eq!(take(&path).unwrap().unwrap_err(), Holder::Program(Some(std::process::id())));
         let started = Stdio::from(turn.file().try_clone().unwrap());
         let mut child = Command::new("sleep").arg("60").stdin(started).spawn().unwrap();
         let mark = turn.mark().to_owned();
         drop(turn);
+        // Who else asks is none of those.
+        let asks = File::open(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(&std::process::id().to_string(), "4194305")).unwrap();
         assert_eq!(take(&path).unwrap().unwrap_err(), Holder::Left(vec![child.id()]));
+        drop(asks);
         child.kill().unwrap();
         child.wait().unwrap();
         let again = take(&path).unwrap().unwrap();

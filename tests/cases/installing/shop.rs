@@ -268,7 +268,7 @@ impl Shop {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The image and greeting of the pods that run.
+    /// The image and greeting of the pods that run; those that are going already are none.
     pub(crate) fn pods(&self) -> String {
         self.namespace.kubectl(&[
             "get",
@@ -278,7 +278,7 @@ impl Shop {
             "--field-selector",
             "status.phase=Running",
             "--output",
-            "jsonpath={range .items[*]}{.spec.containers[0].image} {.metadata.annotations.greeting}\n{end}",
+            "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{(index .spec.containers 0).image}} {{.metadata.annotations.greeting}}\n{{end}}{{end}}",
         ])
     }
 }
