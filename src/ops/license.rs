@@ -24,7 +24,7 @@ mod beside;
 pub mod cluster;
 mod words;
 
-pub use beside::{Beside, Outcome, beside, expect};
+pub use beside::{Beside, Meant, Outcome, beside, expect, meant};
 pub use words::told;
 
 /// Why no licence was issued, or none can be looked at.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bundle::bundle::names::TEXTS;
+
 use super::peers::registry::{Kind, Peer};
 use super::program::tool;
 use super::world::World;
@@ -21,17 +23,6 @@ fn delivered(settings: &str) -> Delivered {
     let folder = world.build("stick");
     Delivered { world, folder }
 }
-
-const TEXTS: [&str; 8] = [
-    "README.md",
-    "INSTALLATION_GUIDE.md",
-    "docs/AIRGAPPED.md",
-    "docs/ARCHITECTURE.md",
-    "docs/OPERATIONS.md",
-    "docs/TROUBLESHOOTING.md",
-    "scripts/check-prerequisites.sh",
-    "scripts/load-images.sh",
-];
 
 /// Compares with what is kept, or writes it anew where `BUNDLE_SNAPSHOTS=write` asks for that.
 fn compare(kind: &str, delivered: &Delivered) {

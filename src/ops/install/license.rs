@@ -6,15 +6,14 @@ use signing::Weight;
 use signing::license::{Expect, Verdict, judge};
 
 use super::Error;
+use crate::bundle::names::LICENSES;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::finding::{Finding, What};
-use crate::ops::inspect::names;
-use crate::ops::license::told;
+use crate::ops::license::{self, Meant, told};
 use crate::ops::open::Authenticated;
-use crate::path::EntryPath;
 use crate::plan::installed::{Licensed, SecretKey};
-use crate::sys::{delivered, fs};
+use crate::sys::fs;
 
 /// Where a licence comes from, and whose it must be.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +69,7 @@ pub fn find(bundle: &Authenticated, from: From<'_>, secret: &str) -> Result<Judg
     let Some((path, customer, bytes)) = read(bundle, from)? else {
         let detail = "there is none, and the release needs one".to_owned();
         let what = What::License {
-            path: "licenses/".to_owned(),
+            path: format!("{LICENSES}/"),
             verdict: "none".to_owned(),
             detail: detail.clone(),
         };
@@ -125,22 +124,15 @@ fn read(bundle: &Authenticated, from: From<'_>) -> Result<Option<Read>, Error> {
         let bytes = fs::read_limited(file, limit.min(limits::KEY_BYTES))?;
         return Ok(Some((file.to_owned(), from.customer.map(ToOwned::to_owned), bytes)));
     }
-    let there = names(&bundle.home().join("licenses"), "lic");
-    let chosen = match (from.customer, there.as_slice()) {
-        (Some(customer), all) if all.iter().any(|name| name == customer) => customer.to_owned(),
-        (_, [one]) => one.clone(),
-        (_, []) => {
-            let there = from.there.map(|there| {
-                let customer = from.customer.unwrap_or(&there.customer).to_owned();
-                (PathBuf::from(&there.place), Some(customer), there.bytes.clone())
-            });
-            return Ok(there);
+    match license::meant(bundle, from.customer, limit)? {
+        Meant::One { path, customer, bytes } => {
+            let customer = from.customer.map_or(customer, ToOwned::to_owned);
+            Ok(Some((PathBuf::from(path), Some(customer), bytes)))
         }
-        (_, several) => return Err(Error::SeveralLicenses(several.to_vec())),
-    };
-    let path = format!("licenses/{chosen}.lic");
-    let Ok(name) = path.parse::<EntryPath>() else { return Ok(None) };
-    let bytes = delivered::read(bundle.home(), &name, limit)?;
-    let customer = from.customer.map_or(chosen, ToOwned::to_owned);
-    Ok(Some((PathBuf::from(path), Some(customer), bytes)))
+        Meant::None => Ok(from.there.map(|there| {
+            let customer = from.customer.unwrap_or(&there.customer).to_owned();
+            (PathBuf::from(&there.place), Some(customer), there.bytes.clone())
+        })),
+        Meant::Several(names) => Err(Error::SeveralLicenses(names)),
+    }
 }

@@ -12,19 +12,17 @@ use signing::license::{Verdict, judge};
 use signing::time::Time;
 use signing::{Policy, Weight};
 
-use super::{Checked, Key, expect};
+use super::{Checked, Key, Meant, expect, meant};
 use crate::bundle::index::{Index, IndexLicense};
 use crate::limits;
 use crate::ops::finding::Finding;
-use crate::ops::inspect::names;
 use crate::ops::install::license::KEY;
 use crate::ops::install::license_secret;
 use crate::ops::open::Authenticated;
 use crate::ops::preflight::fault_of;
 use crate::ops::unlock;
-use crate::path::EntryPath;
 use crate::plan::preflight::Fault;
-use crate::sys::{delivered, fs};
+use crate::sys::fs;
 use crate::tools::kubectl::{self, Kubectl, Scope};
 
 /// What is asked for.
@@ -261,15 +259,9 @@ fn read(bundle: &Authenticated, file: Option<&Path>, customer: Option<&str>) -> 
         let bytes = fs::read_limited(file, limits::KEY_BYTES.max(limit))?;
         return Ok((file.display().to_string(), wanted, bytes));
     }
-    let mut there = names(&bundle.home().join("licenses"), "lic");
-    if let Some(customer) = customer.filter(|customer| there.iter().any(|name| name == customer)) {
-        there = vec![customer.to_owned()];
+    match meant(bundle, customer, limit)? {
+        Meant::None => Err(Error::None),
+        Meant::One { path, customer, bytes } => Ok((path, wanted.or(Some(customer)), bytes)),
+        Meant::Several(names) => Err(Error::Several(names)),
     }
-    let [name] = there.as_slice() else {
-        return Err(if there.is_empty() { Error::None } else { Error::Several(there) });
-    };
-    let path = format!("licenses/{name}.lic");
-    let entry: EntryPath = path.parse().map_err(|_| Error::None)?;
-    let bytes = delivered::read(bundle.home(), &entry, limit)?;
-    Ok((path, wanted.or_else(|| Some(name.clone())), bytes))
 }
