@@ -136,13 +136,13 @@ pub fn addresses(text: &str) -> Vec<String> {
     all
 }
 
-/// A chart of `metadata`'s name and version that renders to the objects of `text`: the archive. What [`Object::is_first`] is left out: Helm
+/// A chart of `metadata`'s name and version that renders to `objects`: the archive. What [`Object::is_first`] is left out: Helm
 /// would keep it with every revision, in a secret that holds 1 MiB; and the templates are those of a chart inside, because of a chart Helm
 /// keeps everything but the charts inside.
 ///
 /// # Errors
-/// Where `text` is not YAML, or a chart's name is none of a file.
-pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
+/// Where a chart's name is none of a file.
+pub fn freeze(objects: &[Object<'_>], metadata: &Metadata) -> Result<Vec<u8>, PathError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Chart<'a> {
@@ -169,7 +169,7 @@ pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
     let mut files: BTreeMap<EntryPath, Vec<u8>> = BTreeMap::new();
     files.insert("Chart.yaml".parse()?, chart);
     files.insert(format!("{INSIDE}/Chart.yaml").parse()?, INSIDE_CHART.as_bytes().to_vec());
-    for (number, object) in objects(text)?.iter().enumerate() {
+    for (number, object) in objects.iter().enumerate() {
         if object.is_first() {
             continue;
         }
@@ -178,7 +178,7 @@ pub fn freeze(text: &str, metadata: &Metadata) -> Result<Vec<u8>, FreezeError> {
         files.insert(path, format!("{}\n", literal(object.text)).into_bytes());
     }
     let files: Vec<(EntryPath, Vec<u8>)> = files.into_iter().collect();
-    Ok(pack(name, &files)?)
+    pack(name, &files)
 }
 
 /// Where the chart inside a frozen one lies.
@@ -249,8 +249,9 @@ mod tests {
     #[test]
     fn what_is_frozen_has_no_definitions_and_means_nothing_to_the_template_engine() {
         let metadata = Metadata::parse(b"apiVersion: v2\nname: x\nversion: 1.0.0\n", "Chart.yaml").unwrap();
-        let packed = freeze(RENDERED, &metadata).unwrap();
-        assert_eq!(packed, freeze(RENDERED, &metadata).unwrap(), "the same each time");
+        let objects = objects(RENDERED).unwrap();
+        let packed = freeze(&objects, &metadata).unwrap();
+        assert_eq!(packed, freeze(&objects, &metadata).unwrap(), "the same each time");
         let mut files = Vec::new();
         archive::read_with(&packed, &mut |path, bytes| {
             files.push((path.to_string(), String::from_utf8(bytes.to_vec()).unwrap()));

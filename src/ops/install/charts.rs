@@ -102,7 +102,8 @@ pub fn ready(
         Err(helm::Error::Failed { why: Why::Owned, .. }) => {
             let rest = reach.helm.render(&target, &Rendering { definitions: false, ..rendering })?;
             let whole = offline(&rendering, &chart.installed, reach)?;
-            let first = objects(&whole)?.into_iter().filter(rendered::Object::is_first).map(first_text);
+            let first =
+                objects(&whole, &shown)?.into_iter().filter(rendered::Object::is_first).map(first_text);
             first.chain([rest]).collect()
         }
         rendered => rendered?,
@@ -110,11 +111,13 @@ pub fn ready(
     let relocated = relocate::relocate(&text, known)
         .map_err(|source| Error::Relocate { chart: shown.clone(), source })?;
     let text = relocated.text;
-    let archive = rendered::freeze(&text, &metadata)
-        .map_err(|source| Error::Freeze { chart: shown.clone(), source })?;
-    let hooks = hooks(&text, namespace)?;
-    let wanted = wanted(&text, namespace)?;
-    let definitions = lacking(&text, reach)?;
+    let (archive, wanted, hooks, definitions) = {
+        let objects = objects(&text, &shown)?;
+        let archive = rendered::freeze(&objects, &metadata)
+            .map_err(|source| Error::Freeze { chart: shown.clone(), source: source.into() })?;
+        let (wanted, hooks) = (workloads(&objects, namespace, false), workloads(&objects, namespace, true));
+        (archive, wanted, hooks, lacking(&objects, reach)?)
+    };
     let (installed, left) = (chart.installed.clone(), relocated.left);
     Ok(Ready { installed, archive, text, standing, left, wanted, hooks, definitions })
 }
@@ -125,9 +128,9 @@ fn first_text(object: rendered::Object<'_>) -> String {
     format!("---\n# Source: {source}\n---\n{}\n", object.text)
 }
 
-/// The definitions of `text` that are created before all else, and are not there.
-fn lacking(text: &str, reach: &Reach) -> Result<Vec<Definition>, Error> {
-    let mut first: Vec<Definition> = objects(text)?
+/// The definitions that are created before all else, and are not there.
+fn lacking(objects: &[rendered::Object<'_>], reach: &Reach) -> Result<Vec<Definition>, Error> {
+    let mut first: Vec<Definition> = objects
         .iter()
         .filter(|object| object.is_first())
         .map(|object| Definition { name: object.name.clone(), text: object.text.to_owned() })
@@ -164,9 +167,8 @@ pub fn define(definitions: &[Definition], reach: &Reach) -> Result<(), Error> {
 /// Of definitions, as kubectl takes it.
 const KIND: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
-fn objects(text: &str) -> Result<Vec<rendered::Object<'_>>, Error> {
-    rendered::objects(text)
-        .map_err(|source| Error::Freeze { chart: "that is installed".to_owned(), source: source.into() })
+fn objects<'t>(text: &'t str, chart: &str) -> Result<Vec<rendered::Object<'t>>, Error> {
+    rendered::objects(text).map_err(|source| Error::Freeze { chart: chart.to_owned(), source: source.into() })
 }
 
 /// The workloads of manifests that must come up; hooks are Helm's to wait for.
@@ -174,16 +176,11 @@ fn objects(text: &str) -> Result<Vec<rendered::Object<'_>>, Error> {
 /// # Errors
 /// Where they are not YAML.
 pub fn wanted(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
-    workloads(text, namespace, false)
+    Ok(workloads(&objects(text, "that is installed")?, namespace, false))
 }
 
-/// The jobs of manifests that Helm runs as hooks of an installation.
-fn hooks(text: &str, namespace: &str) -> Result<Vec<Wanted>, Error> {
-    workloads(text, namespace, true)
-}
-
-fn workloads(text: &str, namespace: &str, hook: bool) -> Result<Vec<Wanted>, Error> {
-    let objects = objects(text)?;
+/// Those that are, or are not, hooks.
+fn workloads(objects: &[rendered::Object<'_>], namespace: &str, hook: bool) -> Vec<Wanted> {
     let workloads = objects
         .iter()
         .filter(|object| object.hook.is_some() == hook && KINDS.contains(&object.kind.as_str()));
@@ -193,7 +190,7 @@ fn workloads(text: &str, namespace: &str, hook: bool) -> Result<Vec<Wanted>, Err
         name: object.name.clone(),
         hook,
     });
-    Ok(wanted.collect())
+    wanted.collect()
 }
 
 fn offline(rendering: &Rendering<'_>, installed: &Installed, reach: &Reach) -> Result<String, Error> {
