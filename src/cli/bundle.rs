@@ -12,6 +12,7 @@ use super::ui::{Page, Ui, Voice};
 use crate::bundle::grant::{Identities, OpenWith};
 use crate::ops::finding::{Finding, What};
 use crate::ops::keys;
+use crate::sys::{filesystem, state};
 
 /// Where a bundle is.
 #[derive(Debug, Args)]
@@ -119,11 +120,22 @@ pub(super) fn advise(ui: &Ui, findings: &[Finding]) {
     }
 }
 
+/// Where it is remembered what was seen and done; never in a delivered folder.
+pub(super) fn state(folders: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
+    let state = state::folder();
+    if let Some(folder) = &state {
+        outside(&folder.join("x"), folders).map_err(|failure| {
+            failure.hint("name another folder to remember in: BUNDLE_STATE=/var/lib/bundle")
+        })?;
+    }
+    Ok(state)
+}
+
 /// Refuses a file to be written that would lie in a delivered folder, whatever links lead there.
 pub(super) fn outside(file: &Path, folders: &[PathBuf]) -> Result<(), Failure> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // What cannot be looked up cannot be written into either, and is told when that is tried.
-    let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+    // Folders on the way may still have to be made. What cannot be looked up cannot be written into either, and is told when that is tried.
+    let Some(parent) = filesystem::nearest(parent) else { return Ok(()) };
     match folders.iter().find(|folder| folder.canonicalize().is_ok_and(|folder| parent.starts_with(folder))) {
         None => Ok(()),
         Some(folder) => Err(Failure::usage(

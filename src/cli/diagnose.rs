@@ -15,7 +15,7 @@ use crate::ops::diagnose::{self, Report};
 use crate::ops::{keys, preflight};
 use crate::plan::mapping::Mapping;
 use crate::plan::redact::Kind;
-use crate::sys::{clock, state};
+use crate::sys::clock;
 
 /// Collect what support needs to see of an installation into one file: states, events, logs, values, versions, use of resources.
 ///
@@ -61,7 +61,7 @@ impl Verb for Diagnose {
         let preflight = self.preflight(ui)?;
         let reports: Vec<(&str, serde_json::Value)> =
             preflight.into_iter().map(|report| ("preflight.json", report)).collect();
-        let state = state::folder();
+        let state = super::bundle::state(self.bundle.as_slice())?;
         let keep = self.keep.iter().map(|keep| match keep {
             Keep::Email => Kind::Email,
             Keep::Ip => Kind::Ip,
@@ -91,7 +91,7 @@ impl Diagnose {
         super::bundle::outside(&self.out, std::slice::from_ref(folder))?;
         let mapping = self.registry.as_deref().map(|place| Mapping::new(place, &[], false)).transpose()?;
         let policy = keys::policy(trust)?;
-        let state = state::folder();
+        let state = super::bundle::state(std::slice::from_ref(folder))?;
         let observer = ui.observer();
         let client = self.how.client(&observer)?;
         let request = preflight::Request {

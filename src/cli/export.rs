@@ -14,7 +14,7 @@ use crate::oci::Platform;
 use crate::ops::export::{self, Report};
 use crate::ops::unlock;
 use crate::plan::export::Form;
-use crate::sys::{clock, state};
+use crate::sys::clock;
 
 /// Write a bundle's content in a form that other tools read.
 ///
@@ -70,7 +70,7 @@ impl Verb for Export {
         outside(&self.to.path, &self.bundle.folders)?;
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
-        let state = state::folder();
+        let state = super::bundle::state(&self.bundle.folders)?;
         let observer = ui.observer();
         let request = export::Request {
             bundle: unlock::Request {

@@ -17,7 +17,7 @@ use crate::oci::Reference;
 use crate::ops::finding::{What, refused};
 use crate::ops::load::{self, Delivery, Mode, Report, State};
 use crate::plan::mapping::Mapping;
-use crate::sys::{clock, fs, state};
+use crate::sys::{clock, fs};
 
 /// Load every image, chart and model of a bundle into a registry, byte for byte, with the signatures that go with them.
 ///
@@ -71,10 +71,7 @@ impl Verb for Load {
         }
         let policy = self.trusted.policy()?;
         let key = self.opener.key(ui)?;
-        let state = state::folder();
-        if let Some(folder) = &state {
-            super::bundle::outside(&folder.join("x"), &self.bundle.folders)?;
-        }
+        let state = super::bundle::state(&self.bundle.folders)?;
         let observer = ui.observer();
         let client = self.how.client(&observer)?;
         let request = load::Request {

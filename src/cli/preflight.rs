@@ -15,7 +15,7 @@ use crate::bundle::index::Release;
 use crate::ops::preflight::{self, Report};
 use crate::plan::mapping::Mapping;
 use crate::plan::preflight::{Area, Check};
-use crate::sys::{clock, state};
+use crate::sys::clock;
 
 pub(super) mod remedy;
 mod words;
@@ -89,7 +89,7 @@ impl Verb for Preflight {
         let mapping =
             self.registry.as_deref().map(|place| Mapping::new(place, &self.map, self.flatten)).transpose()?;
         let policy = self.trusted.policy()?;
-        let state = state::folder();
+        let state = super::bundle::state(&self.bundle.folders)?;
         let observer = ui.observer();
         let client = self.how.client(&observer)?;
         let request = preflight::Request {

@@ -17,7 +17,7 @@ use crate::ops::serve::{self, Report};
 use crate::ops::unlock;
 use crate::plan::mapping::Mapping;
 use crate::registry::server::{Entry, Journal, Refused, Stop};
-use crate::sys::{clock, environment, state};
+use crate::sys::{clock, environment};
 
 mod hosts;
 
@@ -68,7 +68,7 @@ impl Verb for Serve {
         let mapping = Mapping::new("localhost", &self.map, self.flatten)?;
         let policy = self.trusted.policy()?;
         let key = if self.print_hosts_toml { None } else { self.opener.key(ui)? };
-        let state = state::folder();
+        let state = super::bundle::state(&self.bundle.folders)?;
         let request = serve::Request {
             bundle: unlock::Request {
                 folders: &self.bundle.folders,

@@ -21,7 +21,6 @@ use crate::ops::upgrade::backup::{self, Wanted};
 use crate::ops::upgrade::{self, Report, Standing};
 use crate::plan::installed::{Action, Registry};
 use crate::release::questions::{Answers, Given};
-use crate::sys::state;
 
 /// Upgrade what is installed to the release in a bundle that was loaded; on any failure back where it was.
 ///
@@ -53,7 +52,7 @@ impl Verb for Upgrade {
             outside(&path.join("x"), &self.bundle.folders)?;
         }
         let policy = self.trusted.policy()?;
-        let state = state::folder();
+        let state = super::bundle::state(&self.bundle.folders)?;
         let opened = self.shared.open(&self.bundle, &self.trusted, &policy)?;
         let mut report = Report {
             install: Installation::of(&opened),

@@ -13,7 +13,7 @@ use crate::ops::finding::only_unreachable;
 use crate::ops::keys;
 use crate::ops::verify::{self, Depth, Report};
 use crate::plan::repair::Reach;
-use crate::sys::{clock, state};
+use crate::sys::clock;
 
 mod receipt;
 
@@ -50,7 +50,7 @@ impl Verb for Verify {
         let receipt = self.receipts.wanted(&self.bundle.folders, &self.opener, ui)?;
         let now = clock::now();
         let key = self.opener.key(ui)?;
-        let state = state::folder();
+        let state = super::bundle::state(&self.bundle.folders)?;
         let observer = ui.observer();
         let request = verify::Request {
             folders: &self.bundle.folders,

@@ -373,3 +373,20 @@ fn the_script_loads_an_image_without_a_tag_and_leaves_the_medium_alone() {
     let guide = fs::read_to_string(bundle.join("INSTALLATION_GUIDE.md")).unwrap();
     assert!(guide.contains(&format!("{}@{digest}", first.repository)));
 }
+
+#[test]
+fn nothing_is_remembered_in_a_delivered_folder() {
+    let desk = Desk::new();
+    let bundle = Forgery::small().write(&desk.yard, "bundle", &[&desk.yard.key]);
+    let before = state(&bundle);
+    let registry = ["--registry", "127.0.0.1:9"];
+    for (verb, more) in
+        [("load", &registry[..]), ("preflight", &registry), ("install", &registry), ("verify", &[])]
+    {
+        let words = [&[verb, "bundle", "--trust", "trust.json"][..], more].concat();
+        let mut command = desk.program.command(&words);
+        let outcome = Outcome::of(command.env("BUNDLE_STATE", bundle.join("st/deep")).output().unwrap());
+        outcome.says(2, &["a delivered folder is never written to", "BUNDLE_STATE="]);
+        assert_eq!(state(&bundle), before, "{verb}");
+    }
+}

@@ -56,7 +56,7 @@ impl Shared {
         trusted: &Trusted,
         policy: &Policy,
     ) -> Result<Opened, Failure> {
-        let state = state::folder();
+        let state = super::super::bundle::state(&bundle.folders)?;
         Ok(install::open(&unlock::Request {
             folders: &bundle.folders,
             policy,

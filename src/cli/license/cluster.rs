@@ -10,7 +10,7 @@ use crate::cli::cluster::ClusterArgs;
 use crate::cli::{Exit, Failure, Ui};
 use crate::ops::license::cluster::{self, Change, InCluster, Request};
 use crate::ops::license::told;
-use crate::sys::{clock, state};
+use crate::sys::clock;
 use signing::Weight;
 
 /// Where the licence is, and what it is held against.
@@ -60,7 +60,7 @@ impl Place {
         ask: impl FnOnce(&Request<'_>) -> Result<InCluster, cluster::Error>,
     ) -> Result<InCluster, Failure> {
         let policy = self.trusted.policy()?;
-        let state = state::folder();
+        let state = super::super::bundle::state(&self.bundle.folders)?;
         Ok(ask(&Request {
             folders: &self.bundle.folders,
             policy: &policy,
