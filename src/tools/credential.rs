@@ -113,6 +113,7 @@ mod tests {
         for (script, said) in [
             ("echo the key ring is locked >&2; exit 3", "it failed: the key ring is locked"),
             ("echo '{'", "it gave a malformed answer"),
+            ("exec yes", "wrote more than"),
             ("exec sleep 1000", "said nothing for 1 seconds, and was ended"),
             ("sleep 1000 & exec >&- 2>&-; wait", "said nothing for 1 seconds, and was ended"),
         ] {

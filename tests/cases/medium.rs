@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::forge::{Forgery, Judge, Yard, copy, noise, state, tags};
+use super::program::{NOBODY, Outcome, Program};
 
 const VOLUME_1: &str = "volumes/demo-1.2.0.0001.tar.age";
 const VOLUME_2: &str = "volumes/demo-1.2.0.0002.tar.age";
@@ -136,35 +135,20 @@ fn a_sparse_file_of_terabytes_is_refused_at_once() {
     assert!(!seen.ok && seen.text.contains("README.md cannot be read: it has more than"), "{seen:?}");
 }
 
-/// Root may read everything, so the program is run as nobody.
 #[test]
 fn a_volume_that_may_not_be_read_is_a_finding() {
-    const NOBODY: u32 = 65534;
     let yard = Yard::new();
     let bundle = Forgery::small().write(&yard, "bundle", &[&yard.key]);
-    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    mode(&bundle.join(VOLUME_2), 0o000);
-    mode(&yard.path("."), 0o755);
-    // The build folder may be where nobody may go.
-    let program = yard.path("program");
-    fs::copy(env!("CARGO_BIN_EXE_bundle"), &program).unwrap();
-    let run = |line: &str, somebody: bool| {
-        let mut command = Command::new(&program);
-        command.args(line.split(' ')).current_dir(yard.path(".")).env_clear().env("HOME", "/nonexistent");
-        if somebody && rustix::process::geteuid().is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        command.output().unwrap()
-    };
-    assert!(run("trust init --key vendor.pub --threshold 1 --out trust.json", false).status.success());
+    fs::set_permissions(bundle.join(VOLUME_2), fs::Permissions::from_mode(0o000)).unwrap();
+    let program = Program::at(&yard.path("."));
+    program.done(&["trust", "init", "--key", "vendor.pub", "--threshold", "1", "--out", "trust.json"]);
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(yard.path("acme.key"), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     for line in ["verify bundle --trust trust.json", "verify bundle --trust trust.json --identity acme.key"] {
-        let output = run(line, true);
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(3), "{line}: {output:?}");
-        assert!(text.contains(&format!("{VOLUME_2} cannot be read")), "{line}: {text}");
+        let words: Vec<&str> = line.split(' ').collect();
+        let outcome = Outcome::of(program.as_nobody(&words).output().unwrap());
+        outcome.says(3, &[&format!("{VOLUME_2} cannot be read")]);
     }
 }
 

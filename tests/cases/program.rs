@@ -1,8 +1,14 @@
 //! Programs as people run them, ours and others', each in an environment of the test's making.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+/// The user of that name, as almost everywhere.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Our program, with a home folder of its own and nothing of the machine's environment.
 pub(crate) struct Program {
@@ -38,6 +44,21 @@ impl Program {
             .env("DOCKER_CONFIG", self.home.join("docker"))
             .current_dir(&self.home)
             .stdin(Stdio::null());
+        command
+    }
+
+    /// Root may read and write everything, so here it is run as nobody, whose home is nowhere; from its home, which all may enter.
+    pub(crate) fn as_nobody<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        // The build folder may be where nobody may go.
+        let program = self.home.join("program");
+        fs::copy(env!("CARGO_BIN_EXE_bundle"), &program).unwrap();
+        fs::set_permissions(&self.home, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().env("HOME", "/nonexistent").current_dir(&self.home);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.stdin(Stdio::null());
         command
     }
 

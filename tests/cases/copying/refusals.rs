@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use super::super::forge::{Forgery, state};
+use super::super::program::Outcome;
 use super::{Desk, VOLUME_1};
 
 #[test]
@@ -141,4 +142,21 @@ fn the_signature_is_looked_at_first_and_a_customer_without_a_grant_is_named() {
     outcome.says(1, &["0 of the 1 signatures", "nothing was copied"]);
     assert!(!outcome.stdout.contains("README"), "{outcome:?}");
     assert!(!desk.path("stick").exists());
+}
+
+#[test]
+fn grants_and_licences_that_may_not_be_read_are_not_left_behind_in_silence() {
+    let desk = Desk::new(&Forgery::small());
+    fs::set_permissions(desk.path("."), fs::Permissions::from_mode(0o777)).unwrap();
+    for (folder, to) in [("grants", &[][..]), ("licenses", &["--for", "acme"])] {
+        let hidden = desk.path("good").join(folder);
+        fs::create_dir_all(&hidden).unwrap();
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+        let words = [&["copy", "good", "stick", "--trust", "trust.json"][..], to].concat();
+        let outcome = Outcome::of(desk.program.as_nobody(&words).output().unwrap());
+        assert_ne!(outcome.code, Some(0), "{folder}: {outcome:#?}");
+        outcome.says(outcome.code.unwrap(), &[&format!("{folder} cannot be read")]);
+        assert!(!desk.path("stick").exists(), "{folder}");
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }

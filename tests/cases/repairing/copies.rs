@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use super::{Bench, VOLUME_1, VOLUME_2, change, flip};
 use crate::cases::forge::{Forgery, state};
+use crate::cases::program::Outcome;
 
 const MIB: usize = 1 << 20;
 
@@ -242,29 +241,16 @@ fn nothing_is_written_outside_and_links_are_not_followed() {
     bench.is_whole("case");
 }
 
-/// Root may write anywhere, so the program is run as nobody.
 #[test]
 fn a_copy_that_cannot_be_written_to_is_said_so() {
-    const NOBODY: u32 = 65534;
     let bench = Bench::new(&Forgery::small());
     let bundle = bench.copy("case", |bundle| flip(bundle, VOLUME_1, 500));
-    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    mode(&bench.yard.path("."), 0o755);
-    let program = bench.yard.path("program");
-    fs::copy(env!("CARGO_BIN_EXE_bundle"), &program).unwrap();
-    let mut command = Command::new(&program);
-    command.args("repair case --from good --trust trust.json".split(' ')).current_dir(bench.yard.path("."));
-    command.env_clear().env("HOME", "/nonexistent");
-    if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    } else {
-        mode(&bundle, 0o555);
-    }
-    let output = command.output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{words}");
-    assert!(words.contains("case cannot be written to") && words.contains("mend that copy"), "{words}");
-    mode(&bundle, 0o755);
+    let mode = |mode| fs::set_permissions(&bundle, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o555);
+    let words: Vec<&str> = "repair case --from good --trust trust.json".split(' ').collect();
+    let outcome = Outcome::of(bench.program.as_nobody(&words).output().unwrap());
+    outcome.says(3, &["case cannot be written to", "mend that copy"]);
+    mode(0o755);
 }
 
 #[test]
