@@ -7,8 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Index;
-use crate::bundle::names;
-use crate::bundle::names::{INDEX, SUMS};
+use crate::bundle::names::{self, INDEX, SUMS};
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
 use crate::limits;

@@ -5,8 +5,7 @@ use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::bundle::names;
-use crate::bundle::names::SUMS;
+use crate::bundle::names::{self, SUMS};
 use crate::bundle::sums::Sums;
 use crate::digest::Digest;
 use crate::limits;
