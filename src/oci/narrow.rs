@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::manifest::ManifestError;
-use super::{Descriptor, Platform};
+use super::{Descriptor, Platform, media};
 use crate::digest::{Blob, Digest};
 
 /// The annotation by which `BuildKit` says which manifest an attestation is about.
@@ -20,6 +20,8 @@ pub struct Child {
     pub descriptor: Descriptor,
     /// What it runs on: from the descriptor or, where that is silent, from its configuration.
     pub platform: Option<Platform>,
+    /// Of an index whose descriptor is silent: what is in it runs on.
+    pub inside: Vec<Platform>,
 }
 
 /// What becomes of an index.
@@ -59,6 +61,14 @@ pub enum NarrowError {
     /// A child that may or may not be wanted.
     #[error("its child {0} names no platform, so it cannot be told whether to carry it")]
     Unknown(Digest),
+    /// An index in it has what is wanted and what is not.
+    #[error("its child {digest} is an index itself, for {}; it is carried whole or not at all", list(.has))]
+    Mixed {
+        /// The child.
+        digest: Digest,
+        /// What is in it runs on.
+        has: Vec<Platform>,
+    },
     /// Its bytes are not an index.
     #[error(transparent)]
     Index(#[from] ManifestError),
@@ -76,7 +86,12 @@ impl Child {
     #[must_use]
     pub fn new(descriptor: &Descriptor) -> Self {
         let platform = descriptor.platform.as_ref().and_then(super::manifest::DescriptorPlatform::platform);
-        Self { descriptor: descriptor.clone(), platform }
+        Self { descriptor: descriptor.clone(), platform, inside: Vec::new() }
+    }
+
+    /// What it, or what is in it, runs on.
+    pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
+        self.platform.iter().chain(&self.inside)
     }
 
     /// The manifest this one is an attestation about, if it is one.
@@ -104,23 +119,29 @@ pub fn require(wanted: &[Platform], has: &[Platform]) -> Result<(), NarrowError>
 /// # Errors
 /// [`NarrowError`]: nothing is ever left out because it was not understood.
 pub fn narrow(bytes: &[u8], children: &[Child], wanted: &[Platform]) -> Result<Narrowed, NarrowError> {
-    let mut has: Vec<Platform> = children.iter().filter_map(|child| child.platform.clone()).collect();
+    let mut has: Vec<Platform> = children.iter().flat_map(Child::platforms).cloned().collect();
     has.sort();
     has.dedup();
     require(wanted, &has)?;
     let wants = |platform: &Platform| wanted.iter().any(|wanted| platform.satisfies(wanted));
-    if children.iter().filter_map(|child| child.platform.as_ref()).all(wants) {
+    let untold =
+        |child: &&Child| media::is_index(&child.descriptor.media_type) && child.platforms().next().is_none();
+    if let Some(child) = children.iter().find(untold) {
+        return Err(NarrowError::Unknown(child.descriptor.digest));
+    }
+    if children.iter().flat_map(Child::platforms).all(wants) {
         return Ok(Narrowed::Whole);
     }
-    let kept: BTreeSet<Digest> = children
-        .iter()
-        .filter(|child| child.platform.as_ref().is_some_and(wants))
-        .map(|child| child.descriptor.digest)
-        .collect();
+    let kept: Vec<&Child> = children.iter().filter(|child| child.platforms().any(wants)).collect();
+    if let Some(child) = kept.iter().find(|child| !child.platforms().all(wants)) {
+        let has = child.platforms().cloned().collect();
+        return Err(NarrowError::Mixed { digest: child.descriptor.digest, has });
+    }
+    let kept: BTreeSet<Digest> = kept.into_iter().map(|child| child.descriptor.digest).collect();
     let mut places = Vec::new();
     let mut attestations = Vec::new();
     for (place, child) in children.iter().enumerate() {
-        match (&child.platform, child.attests()) {
+        match (child.platforms().next(), child.attests()) {
             (Some(_), _) if kept.contains(&child.descriptor.digest) => places.push(place),
             (None, Some(about)) if kept.contains(&about) => {
                 places.push(place);
@@ -131,7 +152,7 @@ pub fn narrow(bytes: &[u8], children: &[Child], wanted: &[Platform]) -> Result<N
         }
     }
     if let (1, Some(child)) =
-        (kept.len(), places.iter().copied().find(|place| children[*place].platform.is_some()))
+        (kept.len(), places.iter().copied().find(|place| children[*place].platforms().next().is_some()))
     {
         return Ok(Narrowed::One { child, left_behind: attestations });
     }
@@ -157,7 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::oci::{Manifest, media};
+    use crate::oci::Manifest;
 
     fn digest(name: &str) -> Digest {
         Digest::of(name.as_bytes())
@@ -241,6 +262,31 @@ mod tests {
         let (bytes, children) = index(&[child("linux/amd64"), child("windows/amd64")]);
         let error = narrow(&bytes, &children, &platforms(&["linux/amd64", "linux/s390x"])).unwrap_err();
         assert_eq!(error.to_string(), "it is not made for linux/s390x; it has linux/amd64, windows/amd64");
+    }
+
+    #[test]
+    fn an_index_in_it_is_carried_whole_or_not_at_all() {
+        let mut inner = child("linux/amd64");
+        inner.as_object_mut().unwrap().remove("platform");
+        inner["mediaType"] = media::OCI_INDEX.into();
+        let (bytes, mut children) = index(&[inner, child("linux/arm64")]);
+        let narrowed = |children: &[Child], wanted: &[&str]| narrow(&bytes, children, &platforms(wanted));
+        // Nobody looked into it.
+        for wanted in [&["linux/arm64"][..], &["linux/arm64", "linux/amd64"]] {
+            assert!(narrowed(&children, wanted).is_err());
+        }
+        children[0].inside = platforms(&["linux/amd64"]);
+        assert_eq!(narrowed(&children, &["linux/amd64", "linux/arm64"]), Ok(Narrowed::Whole));
+        let one = |child| Ok(Narrowed::One { child, left_behind: vec![] });
+        assert_eq!(narrowed(&children, &["linux/amd64"]), one(0));
+        assert_eq!(narrowed(&children, &["linux/arm64"]), one(1));
+        children[0].inside = platforms(&["linux/amd64", "linux/s390x"]);
+        assert_eq!(narrowed(&children, &["linux/arm64"]), one(1));
+        let error = narrowed(&children, &["linux/amd64"]).unwrap_err();
+        assert!(
+            error.to_string().ends_with("for linux/amd64, linux/s390x; it is carried whole or not at all"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Walk<'_> {
         let narrowed = match wish.platforms {
             None => Narrowed::Whole,
             Some(wanted) => {
-                self.learn_platforms(&mut children)?;
+                self.learn_platforms(&mut children, 1)?;
                 narrow::narrow(&found.raw.bytes, &children, wanted)?
             }
         };
@@ -137,17 +137,31 @@ impl Walk<'_> {
         }
     }
 
-    /// Asks the configurations of children whose descriptors name no platform.
-    fn learn_platforms(&self, children: &mut [Child]) -> Result<(), Error> {
+    /// Asks the configurations, and the indexes in it, of children whose descriptors name no platform.
+    fn learn_platforms(&self, children: &mut [Child], depth: usize) -> Result<(), Error> {
+        if depth > limits::GRAPH_DEPTH {
+            return Err(Error::Depth);
+        }
         for child in children {
+            let media_type = child.descriptor.media_type.as_str();
             let silent = child.descriptor.platform.is_none() && child.attests().is_none();
-            if child.platform.is_some() || !silent || !media::is_manifest(&child.descriptor.media_type) {
+            if child.platform.is_some()
+                || !silent
+                || !(media::is_manifest(media_type) || media::is_index(media_type))
+            {
                 continue;
             }
             let raw = self.images.manifest(&child.descriptor.blob())?;
             proved(&raw, Some(child.descriptor.blob()))?;
-            if let (Manifest::Image { config, .. }, _) = parse(&raw, Some(&child.descriptor.media_type))? {
-                child.platform = self.platform(&config)?;
+            match parse(&raw, Some(media_type))? {
+                (Manifest::Image { config, .. }, _) => child.platform = self.platform(&config)?,
+                (Manifest::Index { manifests, .. }, _) => {
+                    let mut below: Vec<Child> = manifests.iter().map(Child::new).collect();
+                    self.learn_platforms(&mut below, depth + 1)?;
+                    child.inside = below.iter().flat_map(Child::platforms).cloned().collect();
+                    child.inside.sort();
+                    child.inside.dedup();
+                }
             }
         }
         Ok(())

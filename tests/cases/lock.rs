@@ -363,6 +363,26 @@ fn a_hostile_layout_is_refused_by_what_is_wrong() {
 }
 
 #[test]
+fn an_index_in_an_index_is_narrowed_with_it() {
+    let bench = Bench::new();
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let (amd, arm) = (bench.put_image("linux", "amd64"), bench.put_image("linux", "arm64"));
+    let inner = bench.put_json(&json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [amd]}));
+    bench.put_index(&[descriptor(media_type, inner), arm.clone()]);
+    for (platforms, manifests) in [("linux/amd64", 2), ("linux/arm64", 1), ("linux/amd64, linux/arm64", 4)] {
+        bench.release(&format!(
+            "images:\n  - {{ref: \"a/b:v1\", from: \"oci:layout:multi\", platforms: [{platforms}]}}\n"
+        ));
+        bench.lock(Mode::Write).unwrap();
+        let image = &bench.read().images[0];
+        let found: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join(", "), platforms);
+        assert_eq!(image.manifests.len(), manifests, "{platforms}");
+        bench.every_blob_is_there();
+    }
+}
+
+#[test]
 fn indexes_in_indexes_end_somewhere() {
     let bench = Bench::new();
     let media_type = "application/vnd.oci.image.index.v1+json";
