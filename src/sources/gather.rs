@@ -86,6 +86,7 @@ impl<'a> Gather<'a> {
                 let sbom =
                     |layer: &Descriptor| Some(LockedSbom { digest: layer.digest, kind: Sbom::of(layer)? });
                 self.sboms.extend(layers.iter().filter_map(sbom));
+                layers.iter().chain([config]).try_for_each(|part| self.images.look(&part.blob()))?;
                 (Some(locked(config)), layers.iter().map(locked).collect(), Vec::new())
             }
             Manifest::Index { manifests, .. } => {

@@ -102,6 +102,11 @@ impl Images for Layout {
         Ok(RawManifest { bytes, media_type: None, digest: blob.digest, made: false })
     }
 
+    fn look(&self, blob: &Blob) -> Result<(), Error> {
+        self.open(blob, 0)?;
+        Ok(())
+    }
+
     fn referrers(&self, subject: &Digest) -> Result<Vec<Refers>, Error> {
         let kept = match self.referring.get() {
             Some(kept) => kept,

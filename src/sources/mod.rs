@@ -121,6 +121,15 @@ pub trait Images: Source {
     /// What reading met.
     fn manifest(&self, blob: &Blob) -> Result<RawManifest, Error>;
 
+    /// Whether a blob is there, as far as that is told without reading or fetching it.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing where that would cost more.
+    fn look(&self, blob: &Blob) -> Result<(), Error> {
+        let _ = blob;
+        Ok(())
+    }
+
     /// Everything that refers to the manifest `subject`: cosign's tags, and what has it as its subject. Empty where a place can hold
     /// none.
     ///

@@ -344,7 +344,7 @@ fn a_hostile_layout_is_refused_by_what_is_wrong() {
         }),
         ("does not hold", &|path: &Path| fs::remove_file(path).unwrap()),
     ];
-    for (says, change) in cases {
+    for (says, change) in &cases {
         let bench = Bench::new();
         let child = bench.put_image("linux", "amd64");
         bench.put_index(std::slice::from_ref(&child));
@@ -352,6 +352,24 @@ fn a_hostile_layout_is_refused_by_what_is_wrong() {
         flipped(&bench, &child, change);
         let told = bench.refused();
         assert!(told.contains(says), "{told} should say {says}");
+    }
+
+    // A layer is not read, and looked at all the same.
+    for (says, change) in cases.iter().skip(1) {
+        let bench = Bench::new();
+        bench.layout(&["agent"]);
+        let index: Value =
+            serde_json::from_slice(&fs::read(bench.path("layout/index.json")).unwrap()).unwrap();
+        let blob = |blob: &Value| {
+            let hex = blob["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+            bench.path("layout/blobs/sha256").join(hex)
+        };
+        let manifest: Value =
+            serde_json::from_slice(&fs::read(blob(&index["manifests"][0])).unwrap()).unwrap();
+        change(&blob(&manifest["layers"][0]));
+        bench.release("images:\n  - {ref: \"a/b:v1\", from: \"oci:layout:agent\"}\n");
+        let told = bench.refused();
+        assert!(told.contains(says) && told.contains("docker.io/a/b:v1"), "{told} should say {says}");
     }
 
     let bench = Bench::new();
