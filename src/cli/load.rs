@@ -221,7 +221,7 @@ fn draw(page: &mut Page, report: &Report, registry: &str) {
     };
     page.title(&format!("{name} -> {registry}"));
     draw_findings(page, &report.findings);
-    if report.items().next().is_none() {
+    if !report.ok && report.items().next().is_none() {
         for lacking in report.lacking.iter().take(SHOWN) {
             page.line(&format!("  {} ({}), of {}", lacking.digest, ByteSize(lacking.size), lacking.of));
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checked::ByteSize;
 use crate::checked::round_up;
 use crate::limits;
 use crate::path::EntryPath;
@@ -93,7 +94,7 @@ pub enum CopyError {
         path: EntryPath,
     },
     /// Not even what must be on each medium fits.
-    #[error("{place} has {free} bytes free; what every medium must hold takes {need}")]
+    #[error("{place} has {} free; what every medium must hold takes {}", ByteSize(*.free), ByteSize(*.need))]
     TooSmall {
         /// Which medium.
         place: String,
