@@ -101,7 +101,7 @@ fn a_full_device_is_told_before_the_first_byte_or_when_it_turns_out_so() {
     desk.copy("good told --for acme").says(3, &["told is full; volumes without a place: 1"]);
     assert_eq!(fs::read_dir(desk.path("told")).unwrap().count(), 0);
     let _small = mounted(&desk, "small", (Fault::None, Some(60 << 10)));
-    desk.copy("good small --for acme").says(3, &["small has", "bytes free"]);
+    desk.copy("good small --for acme").says(3, &["small has 0 B free; what every medium must hold takes"]);
 
     // It says nothing, or more than is true.
     for (name, free) in [("silent", None), ("boasting", PLENTY)] {
