@@ -46,8 +46,8 @@
 //!   and only what is as signed.
 //! - **Signature first.** `ops::open` reads `SHA256SUMS` and its signatures. What reads on takes an [`ops::open::Authenticated`], which
 //!   holds a [`signing::Verified`]; only the verification in `signing` makes one.
-//! - **The payload is laid out before a byte of it is read.** The lock pins every size, so every offset and every volume follows by
-//!   arithmetic, and the same lock gives the same payload on any machine.
+//! - **The payload is laid out before a layer of it is read.** The lock pins every size, so every offset and every volume follows by
+//!   arithmetic, and the same lock gives the same payload on any machine. What it leaves to configurations, it pins by their digests.
 //! - **Bytes are hashed where they pass,** by the one [`digest::Hasher`]. What a source gives is believed when its digest is the pinned
 //!   one.
 //! - **One nonce never seals two plaintexts.** What is written again under a used key must come out the same, or the volume gets a

@@ -24,6 +24,8 @@ pub const JSON_DEPTH: usize = 32;
 pub const MANIFEST_BYTES: u64 = 4 << 20;
 /// Bytes of one image configuration; real ones stay below 100 KiB.
 pub const CONFIG_BYTES: u64 = 8 << 20;
+/// Bytes of image configurations that a build keeps from planning until their turn: some thousand real ones. Others are read again.
+pub const CONFIGS_KEPT: u64 = 16 << 20;
 /// Descriptors in one manifest; 4 MiB of the smallest ones.
 pub const MANIFEST_DESCRIPTORS: usize = 32_768;
 /// Depth of an index of indexes: real ones are one deep.
@@ -96,7 +98,7 @@ pub const PIECE_BYTES: u64 = 256 << 10;
 pub const TAR_HEADER_BYTES: u64 = 64 << 10;
 /// Links followed from one entry of a docker archive; old `docker save` needs one.
 pub const ARCHIVE_LINKS: usize = 8;
-/// Images locked at the same time.
+/// Images locked, or asked for their configuration, at the same time.
 pub const LOCK_PARALLEL: usize = 8;
 /// Bytes of a chart's archive. Helm keeps a chart in a Kubernetes secret of 1 MiB; those with many subcharts reach 5 MiB.
 pub const CHART_BYTES: u64 = 32 << 20;

@@ -52,6 +52,7 @@ mod cases {
     mod stage;
     mod stock_tools;
     mod thresholds;
+    mod unread_platforms;
     mod upgrades;
     mod vendor;
     mod world;

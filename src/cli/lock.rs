@@ -84,7 +84,10 @@ fn draw(page: &mut Page, report: &Report) {
         })
         .collect();
     if !rows.is_empty() {
-        page.table(&["", "image", "digest", "size", "platforms"], &rows);
+        // They are told where the release, or an index, names them.
+        let told = report.images.iter().any(|image| !image.platforms.is_empty());
+        let head = ["", "image", "digest", "size", "platforms"];
+        page.table(if told { &head } else { &head[..4] }, &rows);
     }
     if !report.charts.is_empty() {
         let row = |chart: &lock::ChartReport| {

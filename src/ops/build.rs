@@ -19,12 +19,13 @@ use crate::checked::ByteSize;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::grant::GrantName;
+use crate::ops::lock::{EntryFault, lines};
 use crate::plan::payload::{self, Payload, PayloadError};
 use crate::progress::{Event, Observer};
+use crate::release::OriginError;
 use crate::release::Release;
-use crate::release::lock::{self, Lock, Of, Seal};
-use crate::release::{Origin, OriginError};
-use crate::sources::{self, Images, Reach};
+use crate::release::lock::{self, Lock, Seal};
+use crate::sources::{self, Reach, Sources};
 use crate::store;
 use crate::sys::fs;
 use crate::sys::program::Static;
@@ -33,6 +34,7 @@ mod base;
 mod fill;
 mod finish;
 mod journal;
+mod origins;
 mod parity;
 mod plain;
 mod texts;
@@ -316,6 +318,9 @@ pub enum Error {
         /// Why.
         source: Box<sources::Error>,
     },
+    /// Images whose configuration cannot be read, all of them.
+    #[error("{}", lines(.0))]
+    Configurations(Vec<EntryFault>),
     /// A source named in the lock is none.
     #[error("{image}: {source}")]
     From {
@@ -361,16 +366,11 @@ pub fn build(
     reach: &impl Reach,
     observer: &Arc<dyn Observer>,
 ) -> Result<Report, Error> {
-    let plan = Plan::read(request)?;
+    let sources = Sources::new(request.file.parent().unwrap_or(Path::new("")), reach);
+    let plan = Plan::read(request, &sources)?;
     let mut report = plan.report(request);
     if request.mode == Mode::DryRun {
         return Ok(report);
-    }
-    if plan.lock.seal == Seal::Age && request.recipients.is_empty() {
-        return Err(Error::NoRecipient);
-    }
-    if report.folder.symlink_metadata().is_ok() {
-        return Err(Error::Exists { folder: report.folder });
     }
     let work = Arc::new(journal::Work::open(request.out, &plan)?);
     if work.complete() {
@@ -384,7 +384,7 @@ pub fn build(
         }
     } else {
         plan.check_room(request.out, &work)?;
-        let sources = plan.open_sources(request.file, reach)?;
+        let sources = origins::open(&plan.lock, &sources)?;
         let graphs: Vec<_> = plan.lock.graphs().collect();
         let filling =
             fill::Filling { plan: &plan, work: &work, graphs: &graphs, sources: &sources, observer };
@@ -404,11 +404,23 @@ pub fn build(
     Ok(report)
 }
 
-/// Everything that is decided before a byte moves.
+/// What can be refused before any source is asked.
+fn refuse(request: &Request<'_>, seal: Seal, folder: PathBuf) -> Result<(), Error> {
+    match request.mode {
+        Mode::Write if seal == Seal::Age && request.recipients.is_empty() => Err(Error::NoRecipient),
+        Mode::Write if folder.symlink_metadata().is_ok() => Err(Error::Exists { folder }),
+        Mode::DryRun | Mode::Write => Ok(()),
+    }
+}
+
+/// Everything that is decided before a layer moves.
 pub(crate) struct Plan {
+    /// The lock, with what its images run on.
     lock: Lock,
     lock_digest: Digest,
     lock_bytes: Vec<u8>,
+    /// Configurations that had to be read for the plan.
+    configurations: origins::Configurations,
     payload: Payload,
     shape: Geometry,
     parity: Option<Shape>,
@@ -417,8 +429,12 @@ pub(crate) struct Plan {
     suffix: String,
 }
 
+fn folder_name(release: &index::Release, suffix: &str) -> String {
+    format!("{}-{}{suffix}", release.name, release.version)
+}
+
 impl Plan {
-    fn read(request: &Request<'_>) -> Result<Self, Error> {
+    fn read(request: &Request<'_>, sources: &Sources<'_>) -> Result<Self, Error> {
         let release = fs::read_limited(request.file, limits::HAND_WRITTEN_BYTES)?;
         let path = crate::ops::lock::lock_path(request.file);
         let lock_bytes = match fs::read_limited(&path, limits::LOCK_BYTES) {
@@ -427,7 +443,7 @@ impl Plan {
             }
             other => other?,
         };
-        let lock = Lock::parse(&lock_bytes, &path.display().to_string())?;
+        let mut lock = Lock::parse(&lock_bytes, &path.display().to_string())?;
         if !lock.belongs_to(&release) {
             return Err(Error::Stale { lock: path, release: request.file.to_owned() });
         }
@@ -443,19 +459,22 @@ impl Plan {
             Some(given) => (Some(given.base), given.suffix),
             None => (None, String::new()),
         };
-        let payload = payload::payload(&lock, base.as_ref())?;
-        let shape = Geometry::new(lock.seal, payload.bytes, volume_bytes)?;
-        let parity = request.parity.map(|share| parity::shape(&shape, share).ok_or(Error::Share(share)));
-        let parity = parity.transpose()?;
         let release = index::Release {
             name: lock.name.clone(),
             vendor: lock.vendor.clone(),
             version: lock.version.clone(),
         };
+        refuse(request, lock.seal, request.out.join(folder_name(&release, &suffix)))?;
+        let configurations = origins::learn_platforms(&mut lock, (&declared, request.file), sources)?;
+        let payload = payload::payload(&lock, base.as_ref())?;
+        let shape = Geometry::new(lock.seal, payload.bytes, volume_bytes)?;
+        let parity = request.parity.map(|share| parity::shape(&shape, share).ok_or(Error::Share(share)));
+        let parity = parity.transpose()?;
         Ok(Self {
             lock_digest: Digest::of(&lock_bytes),
             lock,
             lock_bytes,
+            configurations,
             payload,
             shape,
             parity,
@@ -465,7 +484,7 @@ impl Plan {
     }
 
     fn folder_name(&self) -> String {
-        format!("{}-{}{}", self.release.name, self.release.version, self.suffix)
+        folder_name(&self.release, &self.suffix)
     }
 
     /// The digest of what it stands on.
@@ -533,25 +552,6 @@ impl Plan {
             return Err(Error::NoRoom { folder: out.to_owned(), need, free });
         }
         Ok(())
-    }
-
-    /// The source of each image, chart and model, by the numbers that graphs name.
-    fn open_sources(&self, file: &Path, reach: &dyn Reach) -> Result<Vec<Arc<dyn Images>>, Error> {
-        let sources = sources::Sources::new(file.parent().unwrap_or(Path::new("")), reach);
-        let open = |graph: &lock::Graph<'_>| {
-            let what = || graph.of.to_string();
-            let opened = match graph.of {
-                Of::Referrer(..) => return None,
-                Of::Image(image) => match image.from.as_deref().map(str::parse::<Origin>).transpose() {
-                    Ok(from) => sources.open(&image.reference, from.as_ref()).map(|opened| opened.images),
-                    Err(source) => return Some(Err(Error::From { image: what(), source })),
-                },
-                Of::Chart(chart) => sources.open_chart(chart),
-                Of::Model(model) => sources.open_model(model),
-            };
-            Some(opened.map_err(|source| Error::Source { what: what(), source: Box::new(source) }))
-        };
-        self.lock.graphs().filter_map(|graph| open(&graph)).collect()
     }
 
     fn volume_names(&self) -> Result<Vec<crate::path::EntryPath>, Error> {

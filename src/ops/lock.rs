@@ -9,13 +9,13 @@ use crate::bundle;
 use crate::digest::Digest;
 use crate::limits;
 use crate::ops::keys;
+use crate::ops::parallel::each;
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::Release;
 use crate::release::lock::{FORMAT, Lock, LockedChart, LockedImage, LockedLicense};
 use crate::release::sections::License;
 use crate::sources::{self, Reach, Resolved, Sources, Wish, resolve};
 use crate::sys::fs;
-use parallel::each;
 
 mod add;
 mod charts;
@@ -23,10 +23,10 @@ mod discover;
 mod error;
 mod install;
 mod models;
-mod parallel;
 mod plain;
 mod report;
 
+pub(super) use error::lines;
 pub use error::{ChartFault, ChartWhy, EntryFault, Error, InstallFault, ModelFault, Stale, Undeclared};
 pub use report::{Change, ChartReport, Finding, ImageReport, ModelReport, Outcome, Report};
 

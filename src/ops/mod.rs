@@ -19,6 +19,7 @@ pub mod load;
 pub mod lock;
 pub mod manifests;
 pub mod open;
+mod parallel;
 pub mod parts;
 pub mod preflight;
 pub mod receipt;

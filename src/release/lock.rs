@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checked::ByteSize;
 use crate::digest::{Blob, Digest};
-use crate::oci::{Platform, Reference};
+use crate::oci::{Platform, Reference, media};
 
 mod agree;
 mod content;
@@ -97,7 +97,7 @@ pub struct LockedImage {
     /// The digest the source had, when the image was narrowed to fewer platforms and so has another one here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// The platforms carried.
+    /// The platforms carried; none where only a configuration names it, and nobody has read that one.
     pub platforms: Vec<Platform>,
     /// The manifests, children first, the root last.
     pub manifests: Vec<LockedManifest>,
@@ -125,7 +125,7 @@ pub struct LockedManifest {
     pub size: u64,
     /// Its media type.
     pub media_type: String,
-    /// What it runs on, for the manifest of one platform; absent for indexes and attestations.
+    /// What it runs on, for the manifest of one platform; absent for indexes and attestations, and where it was not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Its very bytes, when no source has them because `lock` made them.
@@ -159,6 +159,21 @@ impl LockedImage {
     #[must_use]
     pub fn root(&self) -> Option<&LockedManifest> {
         self.manifests.last()
+    }
+
+    /// The configuration of an image of one manifest that has to say what the image runs on, because this lock does not.
+    #[must_use]
+    pub fn unread(&self) -> Option<&LockedBlob> {
+        let [only] = self.manifests.as_slice() else { return None };
+        only.config.as_ref().filter(|config| only.platform.is_none() && media::is_config(&config.media_type))
+    }
+
+    /// Takes down what an image of one manifest runs on.
+    pub fn runs_on(&mut self, platform: Platform) {
+        if let [only] = self.manifests.as_mut_slice() {
+            only.platform = Some(platform.clone());
+            self.platforms = vec![platform];
+        }
     }
 }
 

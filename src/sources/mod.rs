@@ -42,7 +42,7 @@ pub use plain::{PlainError, list as plain_list, measure as plain_measure, plain}
 pub use reach::{Online, Reach};
 pub use referrers::referrers;
 pub use remote::Remote;
-pub use resolve::{Resolved, Wish, resolve};
+pub use resolve::{Resolved, Wish, configuration, resolve};
 pub use signed::signed;
 
 /// A manifest as its source gave it.

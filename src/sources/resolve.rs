@@ -2,7 +2,7 @@
 
 use super::gather::{Found, Gather, parse, proved};
 use super::{Error, Images, Named, RawManifest, read_small};
-use crate::digest::Digest;
+use crate::digest::{Blob, Digest};
 use crate::limits;
 use crate::oci::narrow::{self, Child, Narrowed};
 use crate::oci::{Config, Descriptor, Manifest, Platform, Reference, media};
@@ -33,8 +33,8 @@ pub struct Resolved {
     pub left_behind: Vec<Digest>,
 }
 
-/// Resolves one image. Reads the root, the manifests that are carried and, where a platform is stated nowhere else, a
-/// configuration; layers are not read.
+/// Resolves one image. Reads the root, the manifests that are carried and, where platforms are wanted and one is stated nowhere
+/// else, a configuration; layers are not read.
 ///
 /// # Errors
 /// [`Error`]: nothing is left out of an image without being named.
@@ -51,9 +51,11 @@ pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> 
     match manifest {
         Manifest::Image { ref config, .. } => {
             let kept = wish.keep(found.blob.digest, None);
-            let platform = match kept.as_ref().and_then(LockedImage::root) {
-                Some(root) => root.platform.clone(),
-                None => walk.platform(config)?,
+            let known = kept.as_ref().and_then(LockedImage::root).and_then(|root| root.platform.clone());
+            let platform = match wish.platforms {
+                Some(_) if known.is_none() => walk.platform(config)?,
+                // Nothing follows from it here, so nothing is asked for it: whoever carries the image reads its configuration anyway.
+                _ => known,
             };
             if let Some(wanted) = wish.platforms
                 && media::is_config(&config.media_type)
@@ -61,7 +63,10 @@ pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> 
                 let has: Vec<Platform> = platform.iter().cloned().collect();
                 narrow::require(wanted, &has)?;
             }
-            if let Some(image) = kept {
+            if let Some(mut image) = kept {
+                if let Some(platform) = platform {
+                    image.runs_on(platform);
+                }
                 return Ok(Resolved { image, left_behind: Vec::new() });
             }
             walk.gather.add(found, &manifest, platform)?;
@@ -69,6 +74,16 @@ pub fn resolve(images: &dyn Images, wish: &Wish<'_>) -> Result<Resolved, Error> 
         }
         Manifest::Index { ref manifests, .. } => walk.index(found, manifests),
     }
+}
+
+/// The configuration `config` of an image, and the platform it states.
+///
+/// # Errors
+/// One that cannot be read, is not what its digest names, or is none.
+pub fn configuration(images: &dyn Images, config: &Blob) -> Result<(Vec<u8>, Option<Platform>), Error> {
+    let bytes = read_small(images, config, limits::CONFIG_BYTES)?;
+    let parsed = Config::parse(&bytes).map_err(|source| Error::Config { digest: config.digest, source })?;
+    Ok((bytes, parsed.platform))
 }
 
 impl Wish<'_> {
@@ -172,9 +187,7 @@ impl Walk<'_> {
         if !media::is_config(&config.media_type) {
             return Ok(None);
         }
-        let bytes = read_small(self.images, &config.blob(), limits::CONFIG_BYTES)?;
-        let parsed = Config::parse(&bytes);
-        Ok(parsed.map_err(|source| Error::Config { digest: config.digest, source })?.platform)
+        Ok(configuration(self.images, &config.blob())?.1)
     }
 
     fn finish(self, original: Option<Digest>, left_behind: Vec<Digest>) -> Resolved {

@@ -156,6 +156,8 @@ fn it_carries_what_the_base_lacks_and_loads_where_the_base_is() {
     let bundle = yard.upgrade();
     let index = index(&bundle);
     assert_eq!(index["kind"], "upgrade");
+    let images = index["images"].as_array().unwrap();
+    assert!(images.iter().all(|image| image["platforms"] == serde_json::json!(["linux/amd64"])), "{index}");
     assert_eq!(index["payload"]["bytes"], told["payload_bytes"]);
     assert!(told["payload_bytes"].as_u64().unwrap() < 90_000, "one layer of 60 kB, and manifests: {told}");
     let (carried, relied) = (digests(&index["blobs"]), digests(&index["relied_on"]));

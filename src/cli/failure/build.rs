@@ -1,6 +1,6 @@
 //! Why nothing was built.
 
-use super::{Failure, file, store};
+use super::{Failure, file, lock, store};
 use crate::bundle::grant::GrantError;
 use crate::checked::ByteSize;
 use crate::ops::build::Error;
@@ -49,6 +49,8 @@ fn of(error: Error) -> Failure {
             ByteSize(*free)
         )),
         Error::Source { source, .. } => store::source(source),
+        Error::Configurations(faults) => lock::first(faults.iter().map(|fault| store::source(&fault.source)))
+            .stating("Nothing was written; what an interrupted build left is as it was."),
         Error::From { .. } => {
             Failure::usage("lock", "").hint("the lock was edited; make it anew: bundle lock")
         }

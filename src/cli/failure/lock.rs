@@ -80,7 +80,7 @@ impl From<Error> for Failure {
 }
 
 /// The one of several faults that is answered. What the world failed to do comes first: the rest may change when that is mended.
-fn first(all: impl Iterator<Item = Failure>) -> Failure {
+pub(super) fn first(all: impl Iterator<Item = Failure>) -> Failure {
     let all: Vec<Failure> = all.collect();
     let first = [Exit::World, Exit::Refused, Exit::Usage]
         .into_iter()

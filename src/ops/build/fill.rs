@@ -262,6 +262,9 @@ impl Filling<'_> {
             };
             whole = Text(prove_manifest(graph, blob, bytes, &place)?);
             (&whole, self.observer.as_ref())
+        } else if let Some(read) = self.plan.configurations.get(&blob.digest) {
+            whole = Text(read.clone());
+            (&whole, self.observer.as_ref())
         } else {
             (&*self.sources[graph.source], self.observer.as_ref())
         };
@@ -335,7 +338,7 @@ fn tell(work: &Arc<Work>, failed: &Arc<Mutex<Option<Error>>>) -> Arc<store::writ
     })
 }
 
-/// A manifest, whole.
+/// A manifest or configuration, whole.
 struct Text(Vec<u8>);
 
 impl Source for Text {

@@ -1,8 +1,8 @@
 //! Charts: asked for where they are, and read when they are not what the lock has.
 
-use super::parallel::each;
 use super::{EntryFault, named};
 use crate::limits;
+use crate::ops::parallel::each;
 use crate::progress::{Event, ItemState, Observer};
 use crate::release::Release;
 use crate::release::lock::{Lock, LockedChart};

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::error::{ChartFault, ChartWhy, Undeclared};
-use super::parallel::each;
 use super::{Error, Finding};
 use crate::digest::Digest;
 use crate::limits;
 use crate::oci::Reference;
+use crate::ops::parallel::each;
 use crate::release::Release;
 use crate::release::lock::{FoundImage, LockedChart, LockedImage};
 use crate::release::sections::{Chart, Files};

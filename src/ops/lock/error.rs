@@ -91,7 +91,7 @@ pub enum Error {
     },
 }
 
-fn lines(all: &[impl ToString]) -> String {
+pub(in crate::ops) fn lines(all: &[impl ToString]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -110,11 +110,11 @@ pub struct EntryFault {
 }
 
 impl EntryFault {
-    pub(super) fn new(place: Place, of: String, source: sources::Error) -> Self {
+    pub(in crate::ops) fn new(place: Place, of: String, source: sources::Error) -> Self {
         Self { file: String::new(), place, of, source: Box::new(source) }
     }
 
-    pub(super) fn within(self, file: &str) -> Self {
+    pub(in crate::ops) fn within(self, file: &str) -> Self {
         Self { file: file.to_owned(), ..self }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::parallel::each;
 use super::{EntryFault, named};
 use crate::bundle::plain::tool_path;
 use crate::digest::Blob;
 use crate::limits;
+use crate::ops::parallel::each;
 use crate::release::Release;
 use crate::release::lock::{Lock, LockedFile, LockedTool};
 use crate::release::sections::Tool;

@@ -71,7 +71,7 @@ pub struct ImageReport {
     /// The digest its source has, where it was narrowed to fewer platforms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// The platforms carried.
+    /// The platforms carried, as far as locking asks for them.
     pub platforms: Vec<Platform>,
     /// Signatures, SBOMs and the like that go with it.
     pub referrers: u64,
