@@ -7,8 +7,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::digest::common::hazmat::SerializableState;
-use sha2::{Digest as _, Sha256};
+
+mod hasher;
+pub mod multi_buffer;
+
+pub use hasher::{BLOCK, Hasher};
 
 /// A SHA-256 digest: 32 bytes, printed `sha256:<64 lower-case hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,67 +140,6 @@ impl fmt::Display for Blob {
     }
 }
 
-/// The one SHA-256 in the program: incremental, and its state can be put down and taken up again.
-#[derive(Clone, Default)]
-pub struct Hasher {
-    inner: Sha256,
-    length: u64,
-}
-
-impl Hasher {
-    /// A hasher that has seen nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes in `bytes`.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.inner.update(bytes);
-        self.length += bytes.len() as u64;
-    }
-
-    /// Bytes taken in so far.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// The digest of everything taken in.
-    #[must_use]
-    pub fn finish(self) -> Digest {
-        Digest(self.inner.finalize().into())
-    }
-
-    /// What was taken in, as a [`Blob`].
-    #[must_use]
-    pub fn finish_blob(self) -> Blob {
-        let size = self.length;
-        Blob { digest: self.finish(), size }
-    }
-
-    /// The state between two updates, as hex, for [`Hasher::resume`].
-    #[must_use]
-    pub fn suspend(&self) -> String {
-        format!("{}:{}", self.length, hex::encode(self.inner.serialize()))
-    }
-
-    /// Takes up a state that [`Hasher::suspend`] put down; `None` when it is not one.
-    #[must_use]
-    pub fn resume(state: &str) -> Option<Self> {
-        let (length, raw) = state.split_once(':')?;
-        let raw = hex::decode(raw).ok()?;
-        let inner = Sha256::deserialize(raw.as_slice().try_into().ok()?).ok()?;
-        Some(Self { inner, length: length.parse().ok()? })
-    }
-}
-
-impl fmt::Debug for Hasher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hasher({} bytes)", self.length)
-    }
-}
-
 /// At most 80 characters of text that came from outside, safe to print.
 fn shorten(text: &str) -> String {
     crate::text::printable(text, 80)
@@ -249,18 +191,5 @@ mod tests {
         ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_suspended_hasher_goes_on_where_it_was() {
-        for cut in [0, 1, 63, 64, 65, 1000] {
-            let data: Vec<u8> = (0..2000u32).map(|n| n.to_le_bytes()[0]).collect();
-            let mut first = Hasher::new();
-            first.update(&data[..cut]);
-            let mut second = Hasher::resume(&first.suspend()).unwrap();
-            second.update(&data[cut..]);
-            assert_eq!(second.finish_blob(), Blob { digest: Digest::of(&data), size: 2000 });
-        }
-        assert!(Hasher::resume("5:00").is_none());
     }
 }
