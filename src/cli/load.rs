@@ -57,7 +57,7 @@ pub(super) struct Load {
     #[arg(long)]
     dry_run: bool,
     /// Blobs sent at the same time.
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=32))]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u8).range(1..=32))]
     parallel: u8,
     #[command(flatten)]
     how: RegistryArgs,

@@ -15,12 +15,16 @@ use crate::digest::{Blob, Hasher};
 use crate::progress::{Event, Observer};
 use crate::store::{Error, Pieces, Source};
 
+mod beside;
+
 /// A source whose blobs are what they should be: every byte handed out is hashed, and the last ones only when the digest holds.
 pub struct Checked<'a> {
     source: &'a dyn Source,
     place: &'a str,
     observer: &'a dyn Observer,
     told: AtomicU64,
+    /// Whether blobs are hashed beside others.
+    beside: bool,
 }
 
 impl std::fmt::Debug for Checked<'_> {
@@ -33,7 +37,13 @@ impl<'a> Checked<'a> {
     /// Checks what `source`, called `place` in messages, gives for one blob; tells `observer` of each new byte once.
     #[must_use]
     pub fn new(source: &'a dyn Source, place: &'a str, observer: &'a dyn Observer) -> Self {
-        Self { source, place, observer, told: AtomicU64::new(0) }
+        Self { source, place, observer, told: AtomicU64::new(0), beside: false }
+    }
+
+    /// Hashes large blobs beside those that are read at the same time.
+    #[must_use]
+    pub fn beside_others(self) -> Self {
+        Self { beside: true, ..self }
     }
 
     /// Goes on at `hasher.length()`, after bytes that were hashed before.
@@ -45,7 +55,11 @@ impl<'a> Checked<'a> {
             check: self,
             inner,
             blob: *blob,
-            hasher: Some(hasher),
+            hashing: Some(if self.beside && blob.size >= BESIDE {
+                Hashing::Beside(beside::Stream::new(hasher))
+            } else {
+                Hashing::Alone(hasher)
+            }),
             rest: None,
             held: None,
             skip: 0,
@@ -65,12 +79,46 @@ impl Source for Checked<'_> {
     }
 }
 
+/// Bytes of a blob from which on it is hashed beside others.
+const BESIDE: u64 = 4 << 20;
+
+/// How a blob is hashed.
+enum Hashing {
+    /// As its bytes come; marks need it.
+    Alone(Hasher),
+    /// Beside others that are read at the same time.
+    Beside(beside::Stream),
+}
+
+impl Hashing {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Alone(hasher) => hasher.length(),
+            Self::Beside(stream) => stream.length(),
+        }
+    }
+
+    fn update(&mut self, piece: &Bytes) {
+        match self {
+            Self::Alone(hasher) => hasher.update(piece),
+            Self::Beside(stream) => stream.update(piece),
+        }
+    }
+
+    fn finish_blob(self) -> Blob {
+        match self {
+            Self::Alone(hasher) => hasher.finish_blob(),
+            Self::Beside(stream) => stream.finish_blob(),
+        }
+    }
+}
+
 /// The pieces of a blob, checked.
 pub struct CheckedPieces<'a> {
     check: &'a Checked<'a>,
     inner: Box<dyn Pieces + 'a>,
     blob: Blob,
-    hasher: Option<Hasher>,
+    hashing: Option<Hashing>,
     rest: Option<Bytes>,
     held: Option<Bytes>,
     skip: u64,
@@ -111,36 +159,33 @@ impl CheckedPieces<'_> {
 
     /// The next piece as it came, hashed; `None` at the end of a blob whose digest holds. No piece crosses a mark.
     fn pull(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(hasher) = &mut self.hasher else { return Ok(None) };
+        let Some(hashing) = &mut self.hashing else { return Ok(None) };
         let next = match self.rest.take() {
             Some(rest) => Some(rest),
             None => self.inner.next()?,
         };
-        match next {
-            Some(mut piece) => {
-                if let Some(mark) = self.marks.front()
-                    && hasher.length() + piece.len() as u64 >= *mark
-                    && let Ok(before) = usize::try_from(mark - hasher.length())
-                {
-                    self.rest = Some(piece.split_off(before)).filter(|rest| !rest.is_empty());
-                    self.marks.pop_front();
-                    hasher.update(&piece);
-                    self.passed.push_back(hasher.clone());
-                    return Ok(Some(piece));
-                }
-                if hasher.length() + piece.len() as u64 > self.blob.size {
-                    hasher.update(&piece);
-                    let got = self.hasher.take().unwrap_or_default().finish_blob();
-                    return Err(self.wrong(got));
-                }
-                hasher.update(&piece);
-                Ok(Some(piece))
-            }
-            None => {
-                let got = self.hasher.take().unwrap_or_default().finish_blob();
-                if got == self.blob { Ok(None) } else { Err(self.wrong(got)) }
-            }
+        let Some(mut piece) = next else {
+            let got = self.hashing.take().map_or_else(|| Hasher::new().finish_blob(), Hashing::finish_blob);
+            return if got == self.blob { Ok(None) } else { Err(self.wrong(got)) };
+        };
+        let length = hashing.length();
+        if let Hashing::Alone(hasher) = hashing
+            && let Some(mark) = self.marks.front()
+            && length + piece.len() as u64 >= *mark
+            && let Ok(before) = usize::try_from(mark - length)
+        {
+            self.rest = Some(piece.split_off(before)).filter(|rest| !rest.is_empty());
+            self.marks.pop_front();
+            hasher.update(&piece);
+            self.passed.push_back(hasher.clone());
+            return Ok(Some(piece));
         }
+        hashing.update(&piece);
+        if hashing.length() > self.blob.size {
+            let got = self.hashing.take().map_or_else(|| Hasher::new().finish_blob(), Hashing::finish_blob);
+            return Err(self.wrong(got));
+        }
+        Ok(Some(piece))
     }
 
     fn hand_out(&mut self, mut piece: Bytes) -> Bytes {

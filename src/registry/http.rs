@@ -14,7 +14,7 @@ use url::Url;
 
 use super::hosts::{authority, loops_back};
 use super::retry::Failure;
-use super::{Error, Options};
+use super::{Error, Options, Proxies};
 
 /// The longest wait for a connection to open.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -23,39 +23,59 @@ const CONNECT: Duration = Duration::from_secs(30);
 pub(super) struct Http {
     direct: reqwest::Client,
     through: reqwest::Client,
+    settings: Arc<Settings>,
+}
+
+/// What clients are made of.
+struct Settings {
+    tls: ClientConfig,
+    connect: Duration,
+    proxies: Proxies,
 }
 
 impl Http {
     /// Reads the roots and sets both clients up.
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
-        let tls = tls(options)?;
+        let (tls, connect) = (tls(options)?, options.stall.min(CONNECT));
+        Self::of(Arc::new(Settings { tls, connect, proxies: options.proxies.clone() }))
+    }
+
+    /// The same once more, with connections of its own.
+    pub(super) fn another(&self) -> Result<Self, Error> {
+        Self::of(Arc::clone(&self.settings))
+    }
+
+    fn of(settings: Arc<Settings>) -> Result<Self, Error> {
+        let proxies = &settings.proxies;
         let builder = || {
             reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
+                .tls_backend_preconfigured(settings.tls.clone())
                 .http1_only()
                 .redirect(redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .user_agent(concat!("bundle/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(options.stall.min(CONNECT))
+                .connect_timeout(settings.connect)
                 .no_proxy()
         };
         // A proxy URL can hold a password: what reqwest says of it is not repeated.
         let refused = |name: &str| Error::Setup { why: format!("the {name} proxy setting is not a URL") };
-        let except = || reqwest::NoProxy::from_string(&options.proxies.except);
+        let except = || reqwest::NoProxy::from_string(&proxies.except);
         let mut through = builder();
-        if let Some(proxy) = &options.proxies.http {
+        if let Some(proxy) = &proxies.http {
             let proxy = reqwest::Proxy::http(proxy.as_str()).map_err(|_| refused("HTTP"))?;
             through = through.proxy(proxy.no_proxy(except()));
         }
-        if let Some(proxy) = &options.proxies.https {
+        if let Some(proxy) = &proxies.https {
             let proxy = reqwest::Proxy::https(proxy.as_str()).map_err(|_| refused("HTTPS"))?;
             through = through.proxy(proxy.no_proxy(except()));
         }
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| Error::Setup { why: deepest(&error.without_url()) })
         };
-        Ok(Self { direct: build(builder())?, through: build(through)? })
+        let direct = build(builder())?;
+        let through = build(through)?;
+        Ok(Self { direct, through, settings })
     }
 
     /// The client for `url`: hosts of this machine are never called through a proxy.

@@ -20,6 +20,7 @@ mod http;
 mod list;
 mod manifest;
 mod options;
+mod porter;
 mod probe;
 mod pull;
 mod push;
@@ -53,6 +54,7 @@ const WORKERS: usize = 2;
 pub struct Client {
     core: Arc<request::Core>,
     runtime: Arc<Runtime>,
+    porters: porter::Porters,
     window: Option<u64>,
     sessions_only: small::SessionsOnly,
     referrers_apis: referrers_api::Apis,
@@ -74,6 +76,7 @@ impl Client {
         Ok(Self {
             core,
             runtime: Arc::new(runtime),
+            porters: porter::Porters::default(),
             window,
             sessions_only: small::SessionsOnly::default(),
             referrers_apis: referrers_api::Apis::default(),

@@ -1,4 +1,4 @@
-//! A body on its way out: from a blocking source, through a bounded queue, into one request. No byte is copied or kept.
+//! A body on its way out: from a blocking source into one request, piece by piece, on one thread. No byte is copied or kept.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::{Either, select};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use reqwest::{Body, Method};
 use tokio::sync::mpsc;
@@ -14,20 +15,19 @@ use url::Url;
 
 use super::answer::Answer;
 use super::hosts::{authority, same_origin};
-use super::http::fault;
+use super::http::{Http, fault};
+use super::porter::Porter;
 use super::request::{Bound, Core};
 use super::retry::Failure;
-use super::token::{Need, Scope};
+use super::token::{Bearer, Need, Scope};
 use super::{Client, Error};
 use crate::checked::small;
 use crate::digest::Blob;
 use crate::progress::Event;
 use crate::store::{self, Pieces, Source};
 
-/// The longest piece on the queue; with [`QUEUE`] it bounds what waits between source and network to 2 MiB.
+/// The longest piece; one or two of them wait between source and network.
 const PIECE: u64 = 512 << 10;
-/// Pieces on the queue.
-const QUEUE: usize = 4;
 /// How many stall times a registry may think over a body it has received: it may be copying 10 GB to its storage.
 const COMMIT: u32 = 10;
 
@@ -81,6 +81,12 @@ pub(super) struct Parcel {
     pub(super) range: Option<String>,
 }
 
+impl Parcel {
+    fn need(&self) -> Need<'_> {
+        Need { registry: &self.registry, what: &self.what, scopes: std::slice::from_ref(&self.scope) }
+    }
+}
+
 /// What became of a parcel, and how many bytes were handed to the network for it.
 pub(super) struct Delivery {
     pub(super) result: Result<Answer, Failure>,
@@ -91,63 +97,104 @@ impl Client {
     /// Sends `parcel` with the next bytes of `feed`. An error is the source's: the request was broken off, and the registry
     /// never saw a whole body.
     pub(super) fn send(&self, parcel: Parcel, feed: &mut Feed<'_>) -> Result<Delivery, store::Error> {
-        let (queue, receiver) = mpsc::channel(QUEUE);
-        let mut left = parcel.length;
-        let task = self.runtime.spawn(self.core.clone().carry(parcel, receiver));
-        let mut sent = 0;
-        let mut broken = None;
-        while left > 0 {
-            let piece = match feed.take(left) {
-                Ok(piece) => piece,
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
-            };
-            let length = piece.len() as u64;
-            // The request may be over before its body is: refused, or broken.
-            if queue.blocking_send(Ok(piece)).is_err() {
-                break;
-            }
-            left -= length;
-            sent += length;
+        // Tokens are asked for over the connections that all share.
+        let pass = match self.runtime.block_on(self.core.pass(&parcel)) {
+            Ok(pass) => pass,
+            Err(failure) => return Ok(Delivery { result: Err(failure), sent: 0 }),
+        };
+        let porter = self.porters.take(&self.core.http)?;
+        let (delivery, whole) = self.core.over(&porter, (parcel, pass), feed)?;
+        if whole && delivery.result.as_ref().is_ok_and(|answer| matches!(answer.status, 200..=204)) {
+            self.porters.put(porter);
         }
-        if let Some(error) = broken {
-            let _ = queue.blocking_send(Err(BrokenOff));
-            drop(queue);
-            let _ = self.runtime.block_on(task);
-            return Err(error);
-        }
-        drop(queue);
-        let result = self.runtime.block_on(task).unwrap_or_else(|fault| {
-            Err(Error::Setup { why: format!("an upload task ended early: {fault}") }.into())
-        });
-        Ok(Delivery { result, sent })
+        Ok(delivery)
     }
 }
 
 impl Core {
-    /// Sends `parcel` with the bytes of `queue`; any status comes back as an answer. After a 401 the next one carries a new token.
-    async fn carry(self: Arc<Self>, parcel: Parcel, queue: Queue) -> Result<Answer, Failure> {
+    /// Sends `parcel` with the next bytes of `feed` by `porter`, and says whether all of them went.
+    fn over(
+        &self,
+        porter: &Porter,
+        (parcel, pass): (Parcel, Option<Bearer>),
+        feed: &mut Feed<'_>,
+    ) -> Result<(Delivery, bool), store::Error> {
+        let (queue, receiver) = mpsc::channel(1);
+        let pulse = Arc::new(Pulse::new());
+        let mut left = parcel.length;
+        let ends = (receiver, Arc::clone(&pulse));
+        let mut carried = pin!(self.carry(&porter.http, parcel, pass.as_ref(), ends));
+        let (mut sent, mut broken, mut over) = (0, None, None);
+        while left > 0 {
+            // Outside of the runtime: a source may have one of its own. The network is not looked after meanwhile.
+            let begun = Instant::now();
+            let taken = feed.take(left);
+            pulse.excuse(begun.elapsed());
+            let (piece, length) = match taken {
+                Ok(piece) => {
+                    let length = piece.len() as u64;
+                    (Ok(piece), length)
+                }
+                Err(error) => {
+                    broken = Some(error);
+                    (Err(BrokenOff), left)
+                }
+            };
+            left -= length;
+            // To the socket at once, while the piece is still in the core's cache.
+            let handed = pin!(async {
+                let _ = queue.send(piece).await;
+                let _ = queue.reserve().await;
+            });
+            match porter.runtime.block_on(select(carried.as_mut(), handed)) {
+                // The request is over before its body: refused, or broken.
+                Either::Left((result, _)) => {
+                    over = Some(result);
+                    break;
+                }
+                Either::Right(_) if broken.is_none() => sent += length,
+                Either::Right(_) => {}
+            }
+        }
+        drop(queue);
+        let whole = over.is_none();
+        let result = over.unwrap_or_else(|| porter.runtime.block_on(carried));
+        match broken {
+            Some(error) => Err(error),
+            None => Ok((Delivery { result, sent }, whole)),
+        }
+    }
+
+    /// What `parcel` shows to be let in, where that is known.
+    async fn pass(&self, parcel: &Parcel) -> Result<Option<Bearer>, Failure> {
+        let home = self.hosts.api(&parcel.registry, "")?;
+        if !same_origin(&parcel.to, &home) {
+            return Ok(None);
+        }
+        self.tokens.bearer(self, &parcel.need(), &[]).await
+    }
+
+    /// Sends `parcel` over `http` with the bytes of `queue`; any status comes back as an answer. After a 401 the next one carries a new
+    /// token.
+    async fn carry(
+        &self,
+        http: &Http,
+        parcel: Parcel,
+        pass: Option<&Bearer>,
+        (queue, pulse): (Queue, Arc<Pulse>),
+    ) -> Result<Answer, Failure> {
         if !self.hosts.admits(&parcel.to) {
             return Err(Error::PlainHttpRefused { host: authority(&parcel.to) }.into());
         }
-        let home = self.hosts.api(&parcel.registry, "")?;
-        let scopes = [parcel.scope];
-        let need = Need { registry: &parcel.registry, what: &parcel.what, scopes: &scopes };
-        let at_home = same_origin(&parcel.to, &home);
-        let bearer = if at_home { self.tokens.bearer(&self, &need, &[]).await? } else { None };
-        let pulse = Arc::new(Pulse::new());
-        let mut request = self
-            .http
+        let mut request = http
             .client(&parcel.to)
-            .request(parcel.method, parcel.to.clone())
+            .request(parcel.method.clone(), parcel.to.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, parcel.length);
-        if let Some(range) = parcel.range {
+        if let Some(range) = &parcel.range {
             request = request.header(CONTENT_RANGE, range);
         }
-        if let Some(bearer) = &bearer {
+        if let Some(bearer) = pass {
             request = request.header(AUTHORIZATION, bearer.header.clone());
         }
         if parcel.length > 0 {
@@ -159,8 +206,8 @@ impl Core {
         let response = response.map_err(|error| fault(error, &parcel.to).failure())?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = self.read(response, Bound::REFUSAL, &parcel.what).await;
-        if status == 401 && at_home {
-            self.tokens.challenged(&need, &headers, bearer.as_ref())?;
+        if status == 401 && same_origin(&parcel.to, &self.hosts.api(&parcel.registry, "")?) {
+            self.tokens.challenged(&parcel.need(), &headers, pass)?;
         }
         Ok(Answer { status, headers, body: body.unwrap_or_default(), url: parcel.to })
     }
@@ -242,6 +289,11 @@ impl Pulse {
 
     fn beat(&self, stage: Stage) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, Instant::now());
+    }
+
+    /// Leaves out time in which nothing could move.
+    fn excuse(&self, time: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 += time;
     }
 
     fn read(&self) -> (Stage, Duration) {

@@ -95,7 +95,7 @@ impl Loading<'_> {
         say(ItemState::Started);
         holders.extend(self.content.elsewhere(&blob.digest).iter().cloned());
         let place = self.content.whereabouts(&blob.digest);
-        let checked = Checked::new(self.content, &place, self.observer);
+        let checked = Checked::new(self.content, &place, self.observer).beside_others();
         let mut moved = false;
         for repository in lacking {
             let push = BlobPush { repository, blob: *blob, from: &checked, mount_from: &holders, notes };

@@ -1,0 +1,235 @@
+//! Hashes of streams that are worked on at the same time, fed side by side where that is faster.
+//!
+//! Who opens and sends a stream need not hash it at once: what must wait for the digest is the end. So pieces are handed in, and whoever
+//! hands in the piece that makes enough streams have one hashes a piece of each of them ([`MultiBuffer`]). Where there are too few
+//! streams, or the processor has no use for several, each is hashed by who hands it in, while it is in that core's cache. Who is in front
+//! waits a moment for others, and no longer: a stream that stands still holds nobody up.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes};
+
+use crate::digest::multi_buffer::{MultiBuffer, STREAMS, WORTHWHILE};
+use crate::digest::{BLOCK, Blob, Hasher};
+
+/// Pieces of one stream that wait at most: what waits is to stay in a cache.
+const WAITING: usize = 2;
+/// How long a stream that is in front waits for others to come level.
+const PATIENCE: Duration = Duration::from_millis(3);
+/// Bytes of a piece from which on it is worth it.
+const LARGE: usize = 16 << 10;
+
+/// The streams of this process.
+static JOBS: Jobs =
+    Jobs { streams: Mutex::new(Streams { slots: Vec::new(), ever: 0 }), done: Condvar::new() };
+
+struct Jobs {
+    streams: Mutex<Streams>,
+    /// A hasher was put back.
+    done: Condvar,
+}
+
+struct Streams {
+    slots: Vec<Slot>,
+    /// Streams there ever were.
+    ever: u64,
+}
+
+struct Slot {
+    stream: u64,
+    /// None while someone feeds it.
+    hasher: Option<Hasher>,
+    waiting: VecDeque<Bytes>,
+}
+
+impl Slot {
+    /// Whether a piece of it can be hashed beside those of others.
+    fn is_ready(&self) -> bool {
+        self.hasher.as_ref().is_some_and(Hasher::is_even)
+            && self.waiting.front().is_some_and(|piece| piece.len() >= LARGE)
+    }
+}
+
+impl Jobs {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    number: u64,
+    length: u64,
+    many: Option<MultiBuffer>,
+}
+
+impl Stream {
+    /// A stream that goes on after what `hasher` has seen.
+    pub(super) fn new(hasher: Hasher) -> Self {
+        let length = hasher.length();
+        let mut streams = JOBS.streams();
+        streams.ever += 1;
+        let number = streams.ever;
+        streams.slots.push(Slot { stream: number, hasher: Some(hasher), waiting: VecDeque::new() });
+        Self { number, length, many: MultiBuffer::get() }
+    }
+
+    /// Bytes handed in so far.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Hands in `piece`.
+    pub(super) fn update(&mut self, piece: &Bytes) {
+        self.length += piece.len() as u64;
+        let mut streams = JOBS.streams();
+        if let Some(own) = streams.slot(self.number) {
+            own.waiting.push_back(piece.clone());
+        }
+        let begun = Instant::now();
+        loop {
+            let ready = streams.slots.iter().filter(|slot| slot.is_ready()).count();
+            let many = self.many.filter(|_| streams.slots.len() >= WORTHWHILE);
+            let Some(own) = streams.slot(self.number) else { return };
+            let (waiting, free) = (own.waiting.len(), own.hasher.is_some());
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match many {
+                _ if waiting == 0 => return,
+                Some(many) if ready >= STREAMS || (ready >= WORTHWHILE && left.is_zero()) => {
+                    return together(many, streams);
+                }
+                Some(_) if waiting <= WAITING => return,
+                Some(_) if !left.is_zero() => {
+                    let waited = JOBS.done.wait_timeout(streams, left);
+                    streams = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                _ if free => {
+                    alone(self.number, streams);
+                    streams = JOBS.streams();
+                }
+                _ => streams = JOBS.done.wait(streams).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// The hasher, with everything taken in.
+    pub(super) fn finish(self) -> Hasher {
+        let mut streams = JOBS.streams();
+        loop {
+            let Some(at) = streams.slots.iter().position(|slot| slot.stream == self.number) else {
+                return Hasher::new();
+            };
+            if let Some(mut hasher) = streams.slots[at].hasher.take() {
+                let slot = streams.slots.swap_remove(at);
+                drop(streams);
+                slot.waiting.iter().for_each(|piece| hasher.update(piece));
+                return hasher;
+            }
+            streams = JOBS.done.wait(streams).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What was taken in, as a [`Blob`].
+    pub(super) fn finish_blob(self) -> Blob {
+        self.finish().finish_blob()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        JOBS.streams().slots.retain(|slot| slot.stream != self.number);
+    }
+}
+
+impl Streams {
+    fn slot(&mut self, stream: u64) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.stream == stream)
+    }
+
+    fn put_back(&mut self, stream: u64, hasher: Hasher, rest: Bytes) {
+        // A stream may have been given up meanwhile.
+        if let Some(slot) = self.slot(stream) {
+            slot.hasher = Some(hasher);
+            if !rest.is_empty() {
+                slot.waiting.push_front(rest);
+            }
+        }
+    }
+}
+
+/// Hashes the first piece that waits of one stream.
+fn alone(stream: u64, mut streams: MutexGuard<'_, Streams>) {
+    let Some(slot) = streams.slot(stream) else { return };
+    let Some(mut hasher) = slot.hasher.take() else { return };
+    let piece = slot.waiting.pop_front().unwrap_or_default();
+    drop(streams);
+    hasher.update(&piece);
+    JOBS.streams().put_back(stream, hasher, Bytes::new());
+    JOBS.done.notify_all();
+}
+
+/// Hashes as much of the first piece of several streams as all of them have.
+fn together(many: MultiBuffer, mut streams: MutexGuard<'_, Streams>) {
+    let mut taken: Vec<(u64, Hasher, Bytes)> = Vec::with_capacity(STREAMS);
+    for slot in streams.slots.iter_mut().filter(|slot| slot.is_ready()).take(STREAMS) {
+        if let (Some(hasher), Some(piece)) = (slot.hasher.take(), slot.waiting.pop_front()) {
+            taken.push((slot.stream, hasher, piece));
+        }
+    }
+    drop(streams);
+    let length = taken.iter().map(|(.., piece)| piece.len()).min().unwrap_or(0) / BLOCK * BLOCK;
+    let mut hashers = Vec::with_capacity(STREAMS);
+    let mut pieces = Vec::with_capacity(STREAMS);
+    for (_, hasher, piece) in &mut taken {
+        hashers.push(hasher);
+        pieces.push(&piece[..length]);
+    }
+    many.update(&mut hashers, &pieces);
+    let mut streams = JOBS.streams();
+    for (stream, hasher, mut piece) in taken {
+        piece.advance(length);
+        streams.put_back(stream, hasher, piece);
+    }
+    drop(streams);
+    JOBS.done.notify_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn streams_of_any_number_and_pieces_end_in_their_digests() {
+        for count in [1, WORTHWHILE, 3 * STREAMS] {
+            std::thread::scope(|scope| {
+                for number in 0..count {
+                    scope.spawn(move || {
+                        let data: Vec<u8> =
+                            (0..300_000 + number).map(|n| (n * n + number).to_le_bytes()[1]).collect();
+                        let mut stream = Stream::new(Hasher::new());
+                        for piece in data.chunks([1 << 17, 70_000, 65_536, 1000][number % 4]) {
+                            stream.update(&Bytes::copy_from_slice(piece));
+                        }
+                        assert_eq!(stream.length(), data.len() as u64);
+                        assert_eq!(stream.finish().finish(), Digest::of(&data), "{number} of {count}");
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_given_up_holds_nobody_up() {
+        let mut given_up: Vec<Stream> = (0..STREAMS).map(|_| Stream::new(Hasher::new())).collect();
+        let piece = Bytes::from(vec![7; LARGE]);
+        given_up.iter_mut().for_each(|stream| stream.update(&piece));
+        drop(given_up);
+        let mut stream = Stream::new(Hasher::new());
+        (0..10).for_each(|_| stream.update(&piece));
+        assert_eq!(stream.finish().finish(), Digest::of(&vec![7; 10 * LARGE]));
+    }
+}
