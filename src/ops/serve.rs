@@ -1,8 +1,7 @@
 //! `bundle serve`: the bundle as a read-only registry, straight from the sealed volumes.
 //!
-//! Reads the signatures and the index, and then answers; of the payload nothing is read before it is asked for. A whole blob goes out
-//! through [`Checked`]: its last piece when its digest holds. A part of one goes out through [`Proven`]: nothing of a chunk before the
-//! chunk's signed hash holds.
+//! Reads the signatures and the index, and then answers; of the payload nothing is read before it is asked for. Of a whole blob the last
+//! piece goes out when its digest holds; of a part of one, nothing of a chunk before the chunk's signed hash holds ([`Proven`]).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,15 +14,13 @@ use signing::KeyId;
 use crate::bundle::index::Release;
 use crate::digest::Blob;
 use crate::ops::finding::Finding;
-use crate::ops::transfer::Checked;
 use crate::ops::unlock::{self, Seen};
 use crate::plan::catalog::Catalog;
 use crate::plan::mapping::{Mapping, MappingError};
-use crate::progress::Silent;
 use crate::registry::server::{self, Journal, Library, Options, Server, Sink, Stop};
 use crate::store::ahead::Ahead;
 use crate::store::proven::Proven;
-use crate::store::{self, Pieces, Source as _};
+use crate::store::{self, Pieces};
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -159,11 +156,7 @@ impl Library for Content {
     fn read(&self, blob: &Blob, range: Option<(u64, u64)>, out: &mut Sink<'_>) -> Result<(), store::Error> {
         match range {
             Some(range) => hand_out(&mut self.proven.part(blob, range)?, out),
-            None => {
-                let place = self.proven.volumes().whereabouts(&blob.digest);
-                let checked = Checked::new(&self.proven, &place, &Silent);
-                hand_out(&mut *checked.open(blob, 0)?, out)
-            }
+            None => hand_out(&mut self.proven.whole(blob)?, out),
         }
     }
 }

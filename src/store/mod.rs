@@ -12,6 +12,7 @@ mod error;
 pub mod parity;
 pub mod proven;
 pub mod resume;
+pub mod shared;
 pub mod volumes;
 pub mod writer;
 

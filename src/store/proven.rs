@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::ahead::{Ahead, Reader};
+use super::shared::Shared;
 use super::volumes::Volumes;
 use super::{Error, Pieces, Source};
 use crate::bundle::seal::PLAIN;
@@ -41,6 +42,8 @@ pub struct Proven {
     blocks: Mutex<VecDeque<(Place, Arc<[Digest]>)>>,
     /// Chunks that were as signed when they were looked at.
     good: Mutex<HashSet<Place>>,
+    /// Blobs that are being read whole.
+    pub(super) shared: Shared,
 }
 
 impl std::fmt::Debug for Proven {
@@ -53,7 +56,7 @@ impl Proven {
     /// Reads what `ahead` opens.
     #[must_use]
     pub fn new(ahead: Ahead) -> Self {
-        Self { ahead, blocks: Mutex::default(), good: Mutex::default() }
+        Self { ahead, blocks: Mutex::default(), good: Mutex::default(), shared: Shared::default() }
     }
 
     /// The volumes.
@@ -156,7 +159,7 @@ impl Proven {
     }
 
     /// Makes sure that the chunk of a plain volume that holds payload byte `at` is as signed; gives the byte after its last.
-    fn prove(&self, at: u64) -> Result<u64, Error> {
+    pub(super) fn prove(&self, at: u64) -> Result<u64, Error> {
         let volumes = self.volumes();
         let shape = volumes.shape();
         let place = shape.place(at);

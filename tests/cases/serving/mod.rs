@@ -20,6 +20,7 @@ pub(crate) mod forged;
 pub(crate) mod nodes;
 mod protocol;
 mod refusals;
+mod shared;
 
 /// A customer with a bundle.
 pub(crate) struct Site {
