@@ -14,6 +14,7 @@ mod peers;
 mod report;
 mod row;
 mod serve;
+mod sink;
 mod spine;
 mod weights;
 

@@ -22,42 +22,59 @@ const ONE: usize = 3;
 /// Pulls at the same time beside `docker-registry`.
 const MANY: usize = 8;
 
-/// `bundle serve` to one client, by what the machine allows; and to many, by what `docker-registry` gives of the same blobs from disk.
+/// `bundle serve` to one client, by what the machine allows; and to many, by what `docker-registry` gives of the same blobs from disk:
+/// eight nodes that pull the same image, and eight pulls of which each has layers of its own.
 pub(super) fn rows(stage: &Stage<'_>, bytes: u64) -> Result<Vec<Row>, String> {
     let volumes = files(&stage.folder.join(BUNDLE).join("volumes"))?;
     let paths = layers(&stage.folder.join("layout/blobs/sha256"))?;
-    let serve = |parallel| {
+    let serve = |nodes, parallel| {
         let serving = Serving::start(stage.program, stage.folder)?;
-        let (seconds, got) = pull(&serving.host, &paths, parallel)?;
+        let (seconds, got) = pull_all(&serving.host, &paths, (nodes, parallel))?;
         // A layer is a tar: a little more than what is in it.
-        if got < bytes {
-            return Err(format!("{got} bytes of {bytes} were served"));
+        if got < nodes as u64 * bytes {
+            return Err(format!("{got} bytes of {nodes} times {bytes} were served"));
         }
         Ok(Run { seconds, memory: serving.memory(), ..Run::default() })
     };
     let cores = machine::cores();
     let mut one = Row::of("serve, one client", bytes, (0.75, |rates| rates.of(1.0, 0.0, 1.0)));
-    one.measure(&Beside { run: &|| serve(ONE), medium: None, bare: &|| bare::load(&volumes, cores) })?;
+    one.measure(&Beside { run: &|| serve(1, ONE), medium: None, bare: &|| bare::load(&volumes, cores) })?;
 
     let registry = Registry::start(&stage.folder.join("registry-c"))?;
     load(stage, &registry.host, "bench")?;
     let stored = registry.files()?;
-    let mut many = Row::of("serve, 8 pulls, beside docker-registry", bytes, (1.0, |_| f64::INFINITY));
-    many.measure(&Beside {
-        run: &|| {
-            medium::forget(&volumes);
-            serve(MANY)
-        },
-        // What limits is what the other one gives.
-        medium: Some(&|| {
-            medium::forget(&stored);
-            let prefixed: Vec<String> = paths.iter().map(|path| path.replace("/v2/", "/v2/bench/")).collect();
-            let (seconds, got) = pull(&registry.host, &prefixed, MANY)?;
-            Ok(got as f64 / seconds)
-        }),
-        bare: &|| bare::load(&volumes, cores),
-    })?;
-    Ok(vec![one, many])
+    let prefixed: Vec<String> = paths.iter().map(|path| path.replace("/v2/", "/v2/bench/")).collect();
+    let beside = |name: &str, (nodes, parallel): (usize, usize)| {
+        let mut row = Row::of(name, nodes as u64 * bytes, (1.0, |_| f64::INFINITY));
+        row.measure(&Beside {
+            run: &|| {
+                medium::forget(&volumes);
+                serve(nodes, parallel)
+            },
+            // What limits is what the other one gives.
+            medium: Some(&|| {
+                medium::forget(&stored);
+                let (seconds, got) = pull_all(&registry.host, &prefixed, (nodes, parallel))?;
+                Ok(got as f64 / seconds)
+            }),
+            bare: &|| bare::load(&volumes, cores),
+        })?;
+        Ok::<_, String>(row)
+    };
+    let nodes = beside("serve, 8 nodes pull the same, beside docker-registry", (MANY, ONE))?;
+    let apart = beside("serve, 8 pulls of different layers, beside docker-registry", (1, MANY))?;
+    Ok(vec![one, nodes, apart])
+}
+
+/// Every one of `nodes` downloads every path, `parallel` at a time; gives the seconds it took all of them and the bytes of bodies.
+fn pull_all(host: &str, paths: &[String], (nodes, parallel): (usize, usize)) -> Result<(f64, u64), String> {
+    let begun = Instant::now();
+    let outcomes: Vec<Result<u64, String>> = std::thread::scope(|scope| {
+        let nodes: Vec<_> = (0..nodes).map(|_| scope.spawn(|| pull(host, paths, parallel))).collect();
+        nodes.into_iter().map(|node| node.join().unwrap_or(Err("a node panicked".into()))).collect()
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok((seconds, outcomes.into_iter().sum::<Result<u64, String>>()?))
 }
 
 /// Where the layers of the layout in `folder` are pulled: its large files.
@@ -70,10 +87,9 @@ fn layers(folder: &Path) -> Result<Vec<String>, String> {
     Ok(files(folder)?.iter().filter(large).map(name).collect())
 }
 
-/// Downloads every path of `paths` from `host`, `parallel` at a time; gives the seconds it took and the bytes of bodies.
-fn pull(host: &str, paths: &[String], parallel: usize) -> Result<(f64, u64), String> {
+/// Downloads every path of `paths` from `host`, `parallel` at a time; gives the bytes of bodies.
+fn pull(host: &str, paths: &[String], parallel: usize) -> Result<u64, String> {
     let next = AtomicUsize::new(0);
-    let begun = Instant::now();
     let outcomes: Vec<Result<u64, String>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..parallel)
             .map(|_| {
@@ -88,8 +104,7 @@ fn pull(host: &str, paths: &[String], parallel: usize) -> Result<(f64, u64), Str
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or(Err("a puller panicked".into()))).collect()
     });
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok((seconds, outcomes.into_iter().sum::<Result<u64, String>>()?))
+    outcomes.into_iter().sum()
 }
 
 /// One download; the kernel drops the body's bytes without copying them (tcp(7), `MSG_TRUNC`).

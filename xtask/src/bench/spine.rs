@@ -8,6 +8,7 @@ use xtask::registry::{Config, Server, Storage};
 
 use super::measure::{Run, run};
 use super::row::{Beside, Row};
+use super::sink::Sink;
 use super::{LAYERS, bare, copy, machine, medium, parity, peers, serve};
 use crate::say;
 
@@ -157,8 +158,8 @@ pub(super) fn large(program: &Path, folder: &Path, layer: u64) -> Result<Case, S
     loaded.may_write = Some(1 << 20);
     loaded.measure(&Beside {
         run: &|| {
-            let server = discarding()?;
-            load(&stage, &server.host(), "bench")
+            let sink = Sink::start()?;
+            load(&stage, &sink.host(), "bench")
         },
         medium: None,
         bare: &|| bare::load(&volumes, cores),
