@@ -144,7 +144,7 @@ impl Core {
             // To the socket at once, while the piece is still in the core's cache.
             let handed = pin!(async {
                 let _ = queue.send(piece).await;
-                let _ = queue.reserve().await;
+                tokio::task::yield_now().await;
             });
             match porter.runtime.block_on(select(carried.as_mut(), handed)) {
                 // The request is over before its body: refused, or broken.
