@@ -24,8 +24,8 @@ pub const JSON_DEPTH: usize = 32;
 pub const MANIFEST_BYTES: u64 = 4 << 20;
 /// Bytes of one image configuration; real ones stay below 100 KiB.
 pub const CONFIG_BYTES: u64 = 8 << 20;
-/// Bytes of image configurations that a build keeps from planning until their turn: some thousand real ones. Others are read again.
-pub const CONFIGS_KEPT: u64 = 16 << 20;
+/// Bytes of image configurations that a build keeps from planning until their turn: some hundred real ones. Others are read again.
+pub const CONFIGS_KEPT: u64 = 2 << 20;
 /// Descriptors in one manifest; 4 MiB of the smallest ones.
 pub const MANIFEST_DESCRIPTORS: usize = 32_768;
 /// Depth of an index of indexes: real ones are one deep.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Error;
 use crate::digest::Digest;
@@ -50,16 +51,20 @@ pub(super) fn learn_platforms(
         .enumerate()
         .filter_map(|(number, (locked, image))| Some((number, image, locked.unread()?.blob())))
         .collect();
+    let room = AtomicU64::new(limits::CONFIGS_KEPT);
     let read = each(&silent, limits::LOCK_PARALLEL, |(number, image, config)| {
         let opened = sources.open(&image.value.reference, image.value.from.as_ref());
         let read = opened.and_then(|opened| configuration(opened.images.as_ref(), config));
         let fault = |source| EntryFault::new(image.place, image.value.reference.to_string(), source);
-        Ok((*number, config.digest, read.map_err(fault)?))
+        let (bytes, platform) = read.map_err(fault)?;
+        let taken = room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes.len() as u64));
+        Ok((*number, platform, taken.is_ok().then_some((config.digest, bytes))))
     });
     let shown = file.display().to_string();
-    let (mut kept, mut room, mut faults) = (Configurations::new(), limits::CONFIGS_KEPT, Vec::new());
+    let (mut kept, mut faults) = (Configurations::new(), Vec::new());
     for one in read {
-        let (number, digest, (bytes, platform)) = match one {
+        let (number, platform, bytes) = match one {
             Ok(one) => one,
             Err(fault) => {
                 faults.push(EntryFault::within(fault, &shown));
@@ -69,10 +74,7 @@ pub(super) fn learn_platforms(
         if let (Some(image), Some(platform)) = (lock.images.get_mut(number), platform) {
             image.runs_on(platform);
         }
-        if let Some(left) = room.checked_sub(bytes.len() as u64) {
-            room = left;
-            kept.insert(digest, bytes);
-        }
+        kept.extend(bytes);
     }
     if faults.is_empty() { Ok(kept) } else { Err(Error::Configurations(faults)) }
 }
