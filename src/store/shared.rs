@@ -3,8 +3,8 @@
 //! When a site's nodes are told of a new image, they all pull the same layers at about the same time. Of those who read one blob, whoever
 //! comes first to a piece opens and hashes it; who comes to it soon after takes what was made, with the hash as it is behind it, and so
 //! still ends in the blob's digest. Those in front wait a moment for one who began a little later, or would lose touch, so that clients of
-//! about the same speed stay together; a slow client soon had all of that patience: it is left behind, and makes pieces of its own. A blob that one alone reads is read as if this were
-//! not here.
+//! about the same speed stay together; a slow client soon had all of that patience: it is left behind, and makes pieces of its own. A blob
+//! that one alone reads is read as if this were not here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -180,6 +180,8 @@ impl Whole<'_> {
     fn turn(&self, at: u64) -> Turn {
         let most = self.proven.shared.most();
         let mut state = self.flow.state();
+        // Who reads alone tells of it only here: another may have begun since.
+        self.got(&mut state, at);
         loop {
             if let Some(made) = state.pieces.iter().find(|piece| piece.from == at).cloned() {
                 self.got(&mut state, at + made.bytes.len() as u64);
