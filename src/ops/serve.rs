@@ -17,7 +17,7 @@ use crate::ops::finding::Finding;
 use crate::ops::unlock::{self, Seen};
 use crate::plan::catalog::Catalog;
 use crate::plan::mapping::{Mapping, MappingError};
-use crate::registry::server::{self, Journal, Library, Options, Server, Sink, Stop};
+use crate::registry::server::{self, Journal, Library, Options, Server, Stop};
 use crate::store::ahead::Ahead;
 use crate::store::proven::Proven;
 use crate::store::{self, Pieces};
@@ -134,7 +134,7 @@ pub fn serve(
     let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);
     let threads = available_parallelism().map_or(2, usize::from);
     stocked(&mut report, &catalog);
-    let content = Content { catalog, proven: Proven::new(Ahead::new(volumes, threads)) };
+    let content = Content { catalog, proven: Arc::new(Proven::new(Ahead::new(volumes, threads))) };
     let server = Server::bind(options, Arc::new(content), journal)?;
     report.address = Some(server.address());
     begun(&report);
@@ -145,7 +145,7 @@ pub fn serve(
 /// A bundle as the server reads it.
 struct Content {
     catalog: Catalog,
-    proven: Proven,
+    proven: Arc<Proven>,
 }
 
 impl Library for Content {
@@ -153,17 +153,10 @@ impl Library for Content {
         &self.catalog
     }
 
-    fn read(&self, blob: &Blob, range: Option<(u64, u64)>, out: &mut Sink<'_>) -> Result<(), store::Error> {
-        match range {
-            Some(range) => hand_out(&mut self.proven.part(blob, range)?, out),
-            None => hand_out(&mut self.proven.whole(blob)?, out),
-        }
+    fn read(&self, blob: &Blob, range: Option<(u64, u64)>) -> Result<Box<dyn Pieces>, store::Error> {
+        Ok(match range {
+            Some(range) => Box::new(self.proven.part(blob, range)?),
+            None => Box::new(self.proven.whole(blob)?),
+        })
     }
-}
-
-fn hand_out(pieces: &mut dyn Pieces, out: &mut Sink<'_>) -> Result<(), store::Error> {
-    while let Some(piece) = pieces.next()? {
-        out(piece)?;
-    }
-    Ok(())
 }

@@ -13,9 +13,8 @@ use bytes::Bytes;
 
 use crate::digest::{Blob, Hasher};
 use crate::progress::{Event, Observer};
+use crate::store::beside::Hashing;
 use crate::store::{Error, Pieces, Source};
-
-mod beside;
 
 /// A source whose blobs are what they should be: every byte handed out is hashed, and the last ones only when the digest holds.
 pub struct Checked<'a> {
@@ -55,11 +54,7 @@ impl<'a> Checked<'a> {
             check: self,
             inner,
             blob: *blob,
-            hashing: Some(if self.beside && blob.size >= BESIDE {
-                Hashing::Beside(beside::Stream::new(hasher))
-            } else {
-                Hashing::Alone(hasher)
-            }),
+            hashing: Some(if self.beside { Hashing::beside(hasher, blob) } else { Hashing::Alone(hasher) }),
             rest: None,
             held: None,
             skip: 0,
@@ -76,40 +71,6 @@ impl Source for Checked<'_> {
         let mut pieces = self.go_on(blob, Hasher::new())?;
         pieces.skip = offset;
         Ok(Box::new(pieces))
-    }
-}
-
-/// Bytes of a blob from which on it is hashed beside others.
-const BESIDE: u64 = 4 << 20;
-
-/// How a blob is hashed.
-enum Hashing {
-    /// As its bytes come; marks need it.
-    Alone(Hasher),
-    /// Beside others that are read at the same time.
-    Beside(beside::Stream),
-}
-
-impl Hashing {
-    fn length(&self) -> u64 {
-        match self {
-            Self::Alone(hasher) => hasher.length(),
-            Self::Beside(stream) => stream.length(),
-        }
-    }
-
-    fn update(&mut self, piece: &Bytes) {
-        match self {
-            Self::Alone(hasher) => hasher.update(piece),
-            Self::Beside(stream) => stream.update(piece),
-        }
-    }
-
-    fn finish_blob(self) -> Blob {
-        match self {
-            Self::Alone(hasher) => hasher.finish_blob(),
-            Self::Beside(stream) => stream.finish_blob(),
-        }
     }
 }
 
@@ -165,7 +126,7 @@ impl CheckedPieces<'_> {
             None => self.inner.next()?,
         };
         let Some(mut piece) = next else {
-            let got = self.hashing.take().map_or_else(|| Hasher::new().finish_blob(), Hashing::finish_blob);
+            let got = self.hashing.take().unwrap_or_default().finish().finish_blob();
             return if got == self.blob { Ok(None) } else { Err(self.wrong(got)) };
         };
         let length = hashing.length();
@@ -182,7 +143,7 @@ impl CheckedPieces<'_> {
         }
         hashing.update(&piece);
         if hashing.length() > self.blob.size {
-            let got = self.hashing.take().map_or_else(|| Hasher::new().finish_blob(), Hashing::finish_blob);
+            let got = self.hashing.take().unwrap_or_default().finish().finish_blob();
             return Err(self.wrong(got));
         }
         Ok(Some(piece))

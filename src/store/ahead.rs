@@ -16,13 +16,14 @@ use bytes::Bytes;
 
 use super::volumes::{Stretch, Volumes};
 use super::{Error, Pieces, Source};
-use crate::bundle::seal::PLAIN;
 use crate::digest::Blob;
 
-/// Units in a stretch: what a reader holds at the least.
-const UNITS: u64 = 4;
-/// Bytes handed out at a time.
-const PIECE: usize = 2 * PLAIN;
+/// Units in a stretch: what a reader holds at the least. Larger ones cost fewer calls and wakings.
+const UNITS: u64 = 8;
+/// The same where there are more readers than [`FEW`], because of their memory.
+const UNITS_OF_MANY: u64 = 4;
+/// Readers that may hold large stretches.
+const FEW: usize = 16;
 /// Stretches that one reader is ahead at most.
 const EACH: usize = 3;
 /// Stretches that all readers together are ahead at most.
@@ -40,6 +41,11 @@ struct Order {
 
 /// Volumes, and threads that open them.
 pub struct Ahead {
+    inner: Arc<Inner>,
+}
+
+/// What readers share.
+struct Inner {
     volumes: Arc<Volumes>,
     orders: Mutex<Sender<Order>>,
     under_way: Arc<AtomicUsize>,
@@ -49,12 +55,12 @@ pub struct Ahead {
 
 impl std::fmt::Debug for Ahead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ahead").field("volumes", &self.volumes).finish_non_exhaustive()
+        f.debug_struct("Ahead").field("volumes", self.volumes()).finish_non_exhaustive()
     }
 }
 
 impl Ahead {
-    /// `threads` threads open `volumes` until this is dropped.
+    /// `threads` threads open `volumes` until this and its readers are dropped.
     #[must_use]
     pub fn new(volumes: Arc<Volumes>, threads: usize) -> Self {
         let (orders, queue) = channel();
@@ -66,24 +72,28 @@ impl Ahead {
                 (Arc::clone(&volumes), Arc::clone(&queue), Arc::clone(&under_way));
             std::thread::spawn(move || work(&volumes, &queue, &under_way));
         }
-        Self { volumes, orders: Mutex::new(orders), under_way, threads, readers: AtomicUsize::new(0) }
+        let orders = Mutex::new(orders);
+        Self { inner: Arc::new(Inner { volumes, orders, under_way, threads, readers: AtomicUsize::new(0) }) }
     }
 
     /// The volumes.
     #[must_use]
     pub fn volumes(&self) -> &Arc<Volumes> {
-        &self.volumes
+        &self.inner.volumes
     }
 
     /// The payload from byte `from` up to, not including, byte `to`.
     #[must_use]
-    pub fn payload(&self, from: u64, to: u64) -> Reader<'_> {
-        let end = to.min(self.volumes.shape().payload());
+    pub fn payload(&self, from: u64, to: u64) -> Reader {
+        let inner = Arc::clone(&self.inner);
+        let end = to.min(inner.volumes.shape().payload());
         let at = from.min(end);
-        self.readers.fetch_add(1, Ordering::Relaxed);
-        Reader { ahead: self, at, end, file: None, coming: VecDeque::new(), ready: Bytes::new() }
+        inner.readers.fetch_add(1, Ordering::Relaxed);
+        Reader { inner, at, end, file: None, coming: VecDeque::new() }
     }
+}
 
+impl Inner {
     /// Hands `order` to the threads, unless they are not needed or all of them together are ahead far enough.
     fn order(&self, order: Order) -> Result<(), Order> {
         if self.readers.load(Ordering::Relaxed) >= self.threads {
@@ -123,37 +133,38 @@ fn work(volumes: &Volumes, queue: &Mutex<Receiver<Order>>, under_way: &AtomicUsi
 
 impl Source for Ahead {
     fn open<'a>(&'a self, blob: &Blob, offset: u64) -> Result<Box<dyn Pieces + 'a>, Error> {
-        let (from, to) = self.volumes.extent(blob, offset)?;
+        let (from, to) = self.volumes().extent(blob, offset)?;
         Ok(Box::new(self.payload(from, to)))
     }
 }
 
 /// Reads a run of the payload in order.
-pub struct Reader<'a> {
-    ahead: &'a Ahead,
+pub struct Reader {
+    inner: Arc<Inner>,
     at: u64,
     end: u64,
     file: Option<(usize, Volume)>,
     coming: VecDeque<Receiver<Opened>>,
-    ready: Bytes,
 }
 
-impl std::fmt::Debug for Reader<'_> {
+impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").field("at", &self.at).field("end", &self.end).finish_non_exhaustive()
     }
 }
 
-impl Drop for Reader<'_> {
+impl Drop for Reader {
     fn drop(&mut self) {
-        self.ahead.readers.fetch_sub(1, Ordering::Relaxed);
+        self.inner.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Reader<'_> {
+impl Reader {
     fn next_stretch(&mut self) -> Result<Option<(Stretch, Volume)>, Error> {
-        let volumes = &self.ahead.volumes;
-        let Some(stretch) = volumes.stretches_of(UNITS, (self.at, self.end)).next() else { return Ok(None) };
+        let volumes = &self.inner.volumes;
+        let few = self.inner.readers.load(Ordering::Relaxed) <= FEW;
+        let units = if few { UNITS } else { UNITS_OF_MANY };
+        let Some(stretch) = volumes.stretches_of(units, (self.at, self.end)).next() else { return Ok(None) };
         let file = match self.file.take() {
             Some((volume, file)) if volume == stretch.volume => file,
             _ => Arc::new(volumes.file(stretch.volume)?),
@@ -172,7 +183,7 @@ impl Reader<'_> {
             };
             let Some((stretch, file)) = next else { return Ok(None) };
             let (answer, receiver) = sync_channel(1);
-            match self.ahead.order(Order { stretch, file, answer }) {
+            match self.inner.order(Order { stretch, file, answer }) {
                 Ok(()) => {
                     self.at += stretch.plain;
                     self.coming.push_back(receiver);
@@ -180,7 +191,7 @@ impl Reader<'_> {
                 Err(_) if !self.coming.is_empty() => return Ok(None),
                 Err(order) => {
                     self.at += stretch.plain;
-                    return open(&self.ahead.volumes, &order.stretch, &order.file).map(Some);
+                    return open(&self.inner.volumes, &order.stretch, &order.file).map(Some);
                 }
             }
         }
@@ -188,21 +199,16 @@ impl Reader<'_> {
     }
 }
 
-impl Pieces for Reader<'_> {
+impl Pieces for Reader {
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.ready.is_empty() {
-            let opened = match self.ask()? {
-                Some(opened) => opened,
-                None => match self.coming.pop_front() {
-                    // A thread that ended without an answer: there is no other way to the bytes.
-                    Some(coming) => coming.recv().unwrap_or(Err(Error::Interrupted))?,
-                    None => return Ok(None),
-                },
-            };
-            self.ready = opened;
-        }
-        // Not whole stretches, of which queues would then hold many.
-        let piece = self.ready.split_to(self.ready.len().min(PIECE));
-        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+        let opened = match self.ask()? {
+            Some(opened) => opened,
+            None => match self.coming.pop_front() {
+                // A thread that ended without an answer: there is no other way to the bytes.
+                Some(coming) => coming.recv().unwrap_or(Err(Error::Interrupted))?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(opened).filter(|opened| !opened.is_empty()))
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::digest::Blob;
 
 pub mod ahead;
+pub mod beside;
 mod error;
 pub mod parity;
 pub mod proven;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::ahead::{Ahead, Reader};
 use super::shared::Shared;
 use super::volumes::Volumes;
-use super::{Error, Pieces, Source};
+use super::{Error, Pieces};
 use crate::bundle::seal::PLAIN;
 use crate::checked::small;
 use crate::digest::{Blob, Digest, Hasher};
@@ -66,14 +66,23 @@ impl Proven {
     }
 
     /// Bytes `from..to` of `blob`, each of them as it was signed.
-    pub fn part(&self, blob: &Blob, (from, to): (u64, u64)) -> Result<Part<'_>, Error> {
+    pub fn part(self: &Arc<Self>, blob: &Blob, (from, to): (u64, u64)) -> Result<Part, Error> {
         let (at, end) = self.volumes().extent(blob, from)?;
         Ok(Part {
-            proven: self,
+            proven: Arc::clone(self),
             at,
             end: end.min(at + to.saturating_sub(from)),
             file: None,
             ready: Bytes::new(),
+        })
+    }
+
+    /// The rest of `blob` from byte `offset`: of volumes that are not sealed, no chunk is begun before its hash held.
+    pub(super) fn rest(self: &Arc<Self>, blob: &Blob, offset: u64) -> Result<Box<dyn Pieces>, Error> {
+        let (at, end) = self.volumes().extent(blob, offset)?;
+        Ok(match self.volumes().shape().seal() {
+            Seal::Age => Box::new(self.ahead.payload(at, end)),
+            Seal::None => Box::new(Plain { proven: Arc::clone(self), at, end, inner: None }),
         })
     }
 
@@ -175,27 +184,15 @@ impl Proven {
     }
 }
 
-impl Source for Proven {
-    fn open<'a>(&'a self, blob: &Blob, offset: u64) -> Result<Box<dyn Pieces + 'a>, Error> {
-        match self.volumes().shape().seal() {
-            Seal::Age => self.ahead.open(blob, offset),
-            Seal::None => {
-                let (at, end) = self.volumes().extent(blob, offset)?;
-                Ok(Box::new(Plain { proven: self, at, end, inner: None }))
-            }
-        }
-    }
-}
-
 /// A run of the payload of plain volumes, no chunk begun before it is proven.
-struct Plain<'a> {
-    proven: &'a Proven,
+struct Plain {
+    proven: Arc<Proven>,
     at: u64,
     end: u64,
-    inner: Option<Reader<'a>>,
+    inner: Option<Reader>,
 }
 
-impl Pieces for Plain<'_> {
+impl Pieces for Plain {
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if let Some(inner) = &mut self.inner
@@ -214,23 +211,24 @@ impl Pieces for Plain<'_> {
 }
 
 /// A part of a blob, every byte as signed.
-pub struct Part<'a> {
-    proven: &'a Proven,
+pub struct Part {
+    proven: Arc<Proven>,
     at: u64,
     end: u64,
     file: Option<(usize, (File, PathBuf))>,
     ready: Bytes,
 }
 
-impl std::fmt::Debug for Part<'_> {
+impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Part").field("at", &self.at).field("end", &self.end).finish_non_exhaustive()
     }
 }
 
-impl Part<'_> {
+impl Part {
     fn fill(&mut self) -> Result<(), Error> {
-        let volumes = self.proven.volumes();
+        let proven = Arc::clone(&self.proven);
+        let volumes = proven.volumes();
         let Some(stretch) = volumes.stretches_of(UNITS, (self.at, self.end)).next() else { return Ok(()) };
         let open = match self.file.take() {
             Some(open) if open.0 == stretch.volume => open,
@@ -244,7 +242,7 @@ impl Part<'_> {
     }
 }
 
-impl Pieces for Part<'_> {
+impl Pieces for Part {
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if self.ready.is_empty() && self.at < self.end {
             self.fill()?;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::beside::Hashing;
 use super::proven::Proven;
-use super::{Error, Pieces, Source as _};
+use super::{Error, Pieces};
 use crate::bundle::seal::PLAIN;
 use crate::digest::{Blob, Digest, Hasher};
 use crate::release::lock::Seal;
@@ -114,29 +115,29 @@ enum Turn {
 }
 
 /// A blob from its first byte to its last; the last piece comes when the digest holds.
-pub struct Whole<'a> {
-    proven: &'a Proven,
+pub struct Whole {
+    proven: Arc<Proven>,
     flow: Arc<Flow>,
     /// Which reader of the flow this is.
     reader: u64,
     blob: Blob,
-    hasher: Hasher,
-    alone: Option<Box<dyn Pieces + 'a>>,
+    hashing: Hashing,
+    alone: Option<Box<dyn Pieces>>,
     held: Option<Bytes>,
 }
 
-impl std::fmt::Debug for Whole<'_> {
+impl std::fmt::Debug for Whole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Whole")
             .field("blob", &self.blob)
-            .field("hasher", &self.hasher)
+            .field("at", &self.hashing.length())
             .finish_non_exhaustive()
     }
 }
 
 impl Proven {
     /// Reads `blob` whole. Not a byte of it is wrong, and its last ones come only when its digest holds.
-    pub fn whole(&self, blob: &Blob) -> Result<Whole<'_>, Error> {
+    pub fn whole(self: &Arc<Self>, blob: &Blob) -> Result<Whole, Error> {
         self.volumes().extent(blob, 0)?;
         let mut flows = self.shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
         let flow = Arc::clone(flows.entry(blob.digest).or_default());
@@ -147,11 +148,12 @@ impl Proven {
             state.readers.push(Standing { reader, at: 0, patience: PATIENCE, counted: false });
             reader
         };
-        Ok(Whole { proven: self, flow, reader, blob: *blob, hasher: Hasher::new(), alone: None, held: None })
+        let proven = Arc::clone(self);
+        Ok(Whole { proven, flow, reader, blob: *blob, hashing: Hashing::default(), alone: None, held: None })
     }
 }
 
-impl Drop for Whole<'_> {
+impl Drop for Whole {
     fn drop(&mut self) {
         let mut flows = self.proven.shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.flow.state();
@@ -176,7 +178,7 @@ impl Drop for Coming<'_> {
     }
 }
 
-impl Whole<'_> {
+impl Whole {
     fn turn(&self, at: u64) -> Turn {
         let most = self.proven.shared.most();
         let mut state = self.flow.state();
@@ -228,30 +230,36 @@ impl Whole<'_> {
 
     /// The next piece, hashed; none at the end of the blob.
     fn pull(&mut self) -> Result<Option<Bytes>, Error> {
-        let at = self.hasher.length();
+        let at = self.hashing.length();
         if at >= self.blob.size {
             return Ok(None);
         }
         let turn = self.turn(at);
-        if !matches!(turn, Turn::Alone) {
-            self.alone = None;
+        if matches!(turn, Turn::Alone) {
+            return self.go_alone(at);
         }
-        let bytes = match turn {
+        self.alone = None;
+        match turn {
             Turn::Take(made) => {
-                self.hasher = made.hasher;
-                return Ok(Some(made.bytes));
+                self.hashing = Hashing::Alone(made.hasher);
+                Ok(Some(made.bytes))
             }
-            Turn::Alone => {
-                let pieces = match &mut self.alone {
-                    Some(pieces) => pieces,
-                    none => none.insert(self.proven.open(&self.blob, at)?),
-                };
-                pieces.next()?
+            Turn::Make | Turn::Alone => self.make(at),
+        }
+    }
+
+    /// Reads on from `at` as if nobody else read the blob.
+    fn go_alone(&mut self, at: u64) -> Result<Option<Bytes>, Error> {
+        let pieces = match &mut self.alone {
+            Some(pieces) => pieces,
+            none => {
+                self.hashing = Hashing::beside(std::mem::take(&mut self.hashing).finish(), &self.blob);
+                none.insert(self.proven.rest(&self.blob, at)?)
             }
-            Turn::Make => return self.make(at),
         };
+        let bytes = pieces.next()?;
         if let Some(bytes) = &bytes {
-            self.hasher.update(bytes);
+            self.hashing.update(bytes);
         }
         Ok(bytes)
     }
@@ -260,7 +268,8 @@ impl Whole<'_> {
     fn make(&mut self, at: u64) -> Result<Option<Bytes>, Error> {
         let coming = Coming { flow: &self.flow, from: at };
         let Some(bytes) = self.proven.piece(&self.blob, at)? else { return Ok(None) };
-        self.hasher.update(&bytes);
+        let mut hasher = std::mem::take(&mut self.hashing).finish();
+        hasher.update(&bytes);
         let most = self.proven.shared.most();
         let mut state = self.flow.state();
         // Pieces that nobody is near enough to take are not kept.
@@ -269,16 +278,17 @@ impl Whole<'_> {
             while state.full(most) {
                 state.pieces.pop_front();
             }
-            state.pieces.push_back(Made { from: at, bytes: bytes.clone(), hasher: self.hasher.clone() });
+            state.pieces.push_back(Made { from: at, bytes: bytes.clone(), hasher: hasher.clone() });
         }
-        self.got(&mut state, self.hasher.length());
+        self.got(&mut state, hasher.length());
         drop(state);
         drop(coming);
+        self.hashing = Hashing::Alone(hasher);
         Ok(Some(bytes))
     }
 }
 
-impl Pieces for Whole<'_> {
+impl Pieces for Whole {
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let Some(piece) = self.pull()? else { break };
@@ -290,7 +300,9 @@ impl Pieces for Whole<'_> {
         if last.is_none() && self.blob.size > 0 {
             return Ok(None);
         }
-        let got = self.hasher.clone().finish_blob();
+        let hasher = std::mem::take(&mut self.hashing).finish();
+        self.hashing = Hashing::Alone(hasher.clone());
+        let got = hasher.finish_blob();
         if got == self.blob {
             return Ok(last);
         }

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod filesystem;
 pub mod fs;
 pub mod mend;
+pub mod net;
 pub mod own;
 pub mod place;
 pub mod program;

@@ -1,6 +1,5 @@
-//! Randomness fit for keys.
+//! Randomness fit for keys: the kernel's.
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 /// The system gave no randomness.
@@ -11,6 +10,6 @@ pub struct RandomError;
 /// `N` random bytes, wiped when dropped.
 pub fn bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
     let mut bytes = Zeroizing::new([0; N]);
-    SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| RandomError)?;
+    getrandom::fill(bytes.as_mut_slice()).map_err(|_| RandomError)?;
     Ok(bytes)
 }

@@ -1,14 +1,17 @@
-//! Bodies on their way out: bytes in hand, or a queue that a reader fills.
+//! Bodies on their way out: bytes in hand, or a reader that is asked for more when the network has room.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::mpsc;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::handle::tell;
 use super::journal::Note;
+use crate::store::Pieces;
 
 /// The body of an answer, with the note on its request.
 pub(super) struct Body {
@@ -20,7 +23,26 @@ pub(super) struct Body {
 enum Content {
     Held(Bytes),
     /// The first piece, which came before the answer was begun, and the rest.
-    Queue(Option<Bytes>, mpsc::Receiver<Bytes>),
+    Read(Option<Bytes>, Reading),
+}
+
+/// A blob being read, and its place among those that are read.
+pub(super) struct Reading {
+    pub(super) pieces: Box<dyn Pieces>,
+    /// Where it is put what went wrong.
+    pub(super) fault: Arc<Mutex<Option<String>>>,
+    #[expect(dead_code, reason = "held until the body is gone")]
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Reading {
+    /// The next piece; none at the end, and none when it cannot be read, which is noted.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        self.pieces.next().unwrap_or_else(|error| {
+            tell(&self.fault, &error);
+            None
+        })
+    }
 }
 
 impl Body {
@@ -30,9 +52,9 @@ impl Body {
         Self { left: bytes.len() as u64, content: Content::Held(bytes), note: None }
     }
 
-    /// `length` bytes, `first` and the rest from a queue; when it ends before, the connection is broken off.
-    pub(super) fn queue(first: Bytes, queue: mpsc::Receiver<Bytes>, length: u64) -> Self {
-        Self { left: length, content: Content::Queue(Some(first), queue), note: None }
+    /// `length` bytes, `first` and the rest from `reading`; when it ends before, the connection is broken off.
+    pub(super) fn read(first: Bytes, reading: Reading, length: u64) -> Self {
+        Self { left: length, content: Content::Read(Some(first), reading), note: None }
     }
 
     /// Bytes still to come.
@@ -63,27 +85,23 @@ impl HttpBody for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
         let next = match &mut self.content {
-            Content::Held(bytes) => Poll::Ready(Some(std::mem::take(bytes))),
-            Content::Queue(first, queue) => match first.take() {
-                Some(first) => Poll::Ready(Some(first)),
-                None => queue.poll_recv(context),
-            },
+            Content::Held(bytes) => Some(std::mem::take(bytes)),
+            Content::Read(first, reading) => first.take().or_else(|| reading.next()),
         };
-        match next {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(piece)) => {
+        Poll::Ready(Some(match next {
+            Some(piece) => {
                 self.count(&piece);
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                Ok(Frame::data(piece))
             }
             // The reader gave up: whoever waits must not take what came for all.
-            Poll::Ready(None) => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
-        }
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

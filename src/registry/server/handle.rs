@@ -11,22 +11,18 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::mpsc;
 
 use super::answer::{
     API_VERSION, Answer, DIGEST, busy, damaged, error, json, read_only, set, unauthorized, unknown, with,
 };
-use super::body::Body;
+use super::body::{Body, Reading};
 use super::journal::Note;
 use super::range::{Wanted, wanted};
 use super::route::{Query, Route};
-use super::{BUSY, Shared, lists};
+use super::{BUSY, Library, Shared, lists};
 use crate::digest::{Blob, Digest};
 use crate::oci::Pointer;
 use crate::store;
-
-/// Pieces of a body that wait between its reader and its connection.
-const QUEUE: usize = 2;
 
 /// One request, taken apart.
 pub(super) struct Call {
@@ -192,22 +188,16 @@ impl Call {
         }
         let permit = tokio::time::timeout(BUSY, Arc::clone(&self.shared.readers).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return busy() };
-        let (queue, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
-        let library = Arc::clone(&self.shared.library);
         let fault = Arc::clone(&self.note.fault);
-        tokio::task::spawn_blocking(move || {
-            // Not for ever: the connection is closed when its client takes nothing, and its end of the queue with it.
-            let mut out = |piece: Bytes| queue.blocking_send(piece).map_err(|_| store::Error::Interrupted);
-            match library.read(&blob, range, &mut out) {
-                Ok(()) | Err(store::Error::Interrupted) => {}
-                Err(error) => tell(&fault, &error),
+        let mut reading = match self.shared.library.read(&blob, range) {
+            Ok(pieces) => Reading { pieces, fault, permit },
+            Err(error) => {
+                tell(&fault, &error);
+                return damaged();
             }
-            // Told before the queue ends, so that the note on the broken body has it.
-            drop(queue);
-            drop(permit);
-        });
-        match pieces.recv().await {
-            Some(first) => with(status, Body::queue(first, pieces, length)),
+        };
+        match reading.next() {
+            Some(first) => with(status, Body::read(first, reading, length)),
             None => damaged(),
         }
     }
@@ -225,12 +215,7 @@ impl Call {
         let library = Arc::clone(&self.shared.library);
         let fault = Arc::clone(&self.note.fault);
         let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::with_capacity(crate::checked::small(blob.size));
-            let mut out = |piece: Bytes| {
-                bytes.extend_from_slice(&piece);
-                Ok(())
-            };
-            library.read(&blob, None, &mut out).map(|()| bytes).map_err(|error| tell(&fault, &error))
+            gather(&*library, &blob).map_err(|error| tell(&fault, &error))
         });
         let read = read.await;
         drop(permit);
@@ -241,7 +226,17 @@ impl Call {
     }
 }
 
-fn tell(fault: &std::sync::Mutex<Option<String>>, error: &store::Error) {
+fn gather(library: &dyn Library, blob: &Blob) -> Result<Vec<u8>, store::Error> {
+    let mut bytes = Vec::with_capacity(crate::checked::small(blob.size));
+    let mut pieces = library.read(blob, None)?;
+    while let Some(piece) = pieces.next()? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// Notes what went wrong with a request.
+pub(super) fn tell(fault: &std::sync::Mutex<Option<String>>, error: &store::Error) {
     if let Ok(mut fault) = fault.lock() {
         *fault = Some(error.to_string());
     }

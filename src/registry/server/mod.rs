@@ -1,9 +1,9 @@
 //! The other end of the distribution specification: a bundle served, read-only, over HTTP/1.1.
 //!
 //! Stands beside the client because both speak the same protocol; async stays inside, as there. What is served comes from a
-//! [`Library`]: its catalog says what there is, and its reader gives bytes, on threads of their own, into a short queue that the network
-//! empties. The last piece of a blob comes out of the reader when the digest holds, so a body that was sent whole was the right one;
-//! a reader that fails breaks the connection off inside the body, which every client takes for a failed download.
+//! [`Library`]: its catalog says what there is, and its readers give bytes, each on the thread of its connection ([`workers`]). The last
+//! piece of a blob comes out of the reader when the digest holds, so a body that was sent whole was the right one; a reader that fails
+//! breaks the connection off inside the body, which every client takes for a failed download.
 //!
 //! May not: read files but certificate, key and passwords; take anything in; judge content.
 
@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -23,7 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::digest::Blob;
 use crate::limits;
 use crate::plan::catalog::Catalog;
-use crate::store;
+use crate::store::{self, Pieces};
+use crate::sys::net;
 
 mod answer;
 mod body;
@@ -35,8 +35,10 @@ mod passwords;
 mod range;
 mod route;
 mod tls;
+mod workers;
 
 use paced::Paced;
+use workers::Workers;
 
 pub use journal::{Entry, Journal, Refused};
 pub use passwords::{Passwords, PasswordsError};
@@ -47,13 +49,10 @@ pub trait Library: Send + Sync + 'static {
     /// What there is.
     fn catalog(&self) -> &Catalog;
 
-    /// Gives the bytes of `blob`, or those of `range` of it (ascending, inside), to `out` in order; an error of `out` ends the reading.
-    /// Called on a thread of its own. Not one byte is given that is known to be wrong, and the last ones only when all hold.
-    fn read(&self, blob: &Blob, range: Option<(u64, u64)>, out: &mut Sink<'_>) -> Result<(), store::Error>;
+    /// The bytes of `blob`, or those of `range` of it (ascending, inside), in order. Not one byte is given that is known to be wrong, and
+    /// the last ones only when all hold.
+    fn read(&self, blob: &Blob, range: Option<(u64, u64)>) -> Result<Box<dyn Pieces>, store::Error>;
 }
-
-/// Where a [`Library`] puts bytes.
-pub type Sink<'a> = dyn FnMut(Bytes) -> Result<(), store::Error> + 'a;
 
 /// How to serve.
 pub struct Options {
@@ -81,12 +80,8 @@ pub enum Error {
     Setup(io::Error),
 }
 
-/// Threads that move bytes between readers and network.
-const WORKERS: usize = 2;
 /// Manifests read at the same time.
 const SMALL: usize = 4;
-/// Threads for passwords.
-const PASSWORDS: usize = 2;
 /// How long a client may take over its TLS handshake, or over the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a client may take over what is handed to the connection at a time.
@@ -95,7 +90,7 @@ const STALL: Duration = Duration::from_secs(60);
 pub(super) const BUSY: Duration = Duration::from_secs(20);
 /// How long requests under way may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(10);
-/// Bytes of a body that wait inside hyper; the rest of what a connection holds is in the queue before it.
+/// Bytes of a body that wait inside hyper before it writes.
 const BUFFER: usize = 64 << 10;
 
 /// Asks a server to end; shared with whoever may ask.
@@ -148,13 +143,7 @@ impl Server {
         library: Arc<dyn Library>,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .max_blocking_threads(limits::SERVE_READERS + SMALL + PASSWORDS)
-            .thread_name("serve")
-            .enable_all()
-            .build()
-            .map_err(Error::Setup)?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
         let refused = |source| Error::Listen { address: options.listen, source };
         let listener = runtime.block_on(TcpListener::bind(options.listen)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -179,10 +168,7 @@ impl Server {
     #[must_use]
     pub fn run(self, stop: &Stop) -> usize {
         let Self { runtime, listener, tls, shared, .. } = self;
-        let cut = runtime.block_on(accept(listener, tls, shared, stop));
-        // Readers of connections that were cut end at their next piece; nobody waits for them.
-        runtime.shutdown_background();
-        cut
+        runtime.block_on(accept(listener, tls, shared, stop))
     }
 }
 
@@ -190,6 +176,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     let all = u32::try_from(limits::SERVE_CONNECTIONS).unwrap_or(u32::MAX);
     let connections = Arc::new(Semaphore::new(limits::SERVE_CONNECTIONS));
     let mut asked = stop.0.subscribe();
+    let mut workers = Workers::default();
     loop {
         // At the limit the next ones wait in the system's queue.
         let permit = tokio::select! {
@@ -207,11 +194,14 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         };
         // Without it small answers wait for acknowledgements; with an error there it is only slower.
         let _ = stream.set_nodelay(true);
-        let stream = Paced::new(stream, STALL);
         let (shared, tls, asked) = (Arc::clone(&shared), tls.clone(), stop.0.subscribe());
-        tokio::spawn(async move {
-            connection(stream, peer, tls, shared, asked).await;
-            drop(permit);
+        // A client that cannot be looked after is let go, and may come again.
+        let _ = stream.into_std().and_then(|stream| {
+            net::hurry_at_home(&stream);
+            workers.take(stream, move |stream| async move {
+                connection(Paced::new(stream, STALL), peer, tls, shared, asked).await;
+                drop(permit);
+            })
         });
     }
     drop(listener);

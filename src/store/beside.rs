@@ -11,15 +11,19 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 
-use crate::digest::multi_buffer::{MultiBuffer, STREAMS, WORTHWHILE};
+use crate::digest::multi_buffer::{MultiBuffer, STREAMS};
 use crate::digest::{BLOCK, Blob, Hasher};
 
 /// Pieces of one stream that wait at most: what waits is to stay in a cache.
 const WAITING: usize = 2;
+/// Streams side by side from which on it is faster in all: waiting for one another costs something, too.
+const ENOUGH: usize = STREAMS - 1;
 /// How long a stream that is in front waits for others to come level.
-const PATIENCE: Duration = Duration::from_millis(3);
+const PATIENCE: Duration = Duration::from_millis(1);
 /// Bytes of a piece from which on it is worth it.
 const LARGE: usize = 16 << 10;
+/// Bytes of a blob from which on it is hashed beside others.
+const WORTH: u64 = 4 << 20;
 
 /// The streams of this process.
 static JOBS: Jobs =
@@ -58,9 +62,58 @@ impl Jobs {
     }
 }
 
+/// How a blob is hashed.
+#[derive(Debug)]
+pub enum Hashing {
+    /// At once, by who reads it; others may want the hash as it is in between.
+    Alone(Hasher),
+    /// Beside others that are read at the same time.
+    Beside(Stream),
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self::Alone(Hasher::new())
+    }
+}
+
+impl Hashing {
+    /// Goes on with what `hasher` has seen, of `blob`: beside others where it is large enough for that.
+    #[must_use]
+    pub fn beside(hasher: Hasher, blob: &Blob) -> Self {
+        if blob.size >= WORTH { Self::Beside(Stream::new(hasher)) } else { Self::Alone(hasher) }
+    }
+
+    /// Bytes taken in so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Alone(hasher) => hasher.length(),
+            Self::Beside(stream) => stream.length,
+        }
+    }
+
+    /// Takes in `piece`.
+    pub fn update(&mut self, piece: &Bytes) {
+        match self {
+            Self::Alone(hasher) => hasher.update(piece),
+            Self::Beside(stream) => stream.update(piece),
+        }
+    }
+
+    /// The hash of everything that was taken in.
+    #[must_use]
+    pub fn finish(self) -> Hasher {
+        match self {
+            Self::Alone(hasher) => hasher,
+            Self::Beside(stream) => stream.finish(),
+        }
+    }
+}
+
 /// One stream.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub struct Stream {
     number: u64,
     length: u64,
     many: Option<MultiBuffer>,
@@ -68,7 +121,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// A stream that goes on after what `hasher` has seen.
-    pub(super) fn new(hasher: Hasher) -> Self {
+    fn new(hasher: Hasher) -> Self {
         let length = hasher.length();
         let mut streams = JOBS.streams();
         streams.ever += 1;
@@ -77,13 +130,8 @@ impl Stream {
         Self { number, length, many: MultiBuffer::get() }
     }
 
-    /// Bytes handed in so far.
-    pub(super) fn length(&self) -> u64 {
-        self.length
-    }
-
     /// Hands in `piece`.
-    pub(super) fn update(&mut self, piece: &Bytes) {
+    fn update(&mut self, piece: &Bytes) {
         self.length += piece.len() as u64;
         let mut streams = JOBS.streams();
         if let Some(own) = streams.slot(self.number) {
@@ -92,13 +140,16 @@ impl Stream {
         let begun = Instant::now();
         loop {
             let ready = streams.slots.iter().filter(|slot| slot.is_ready()).count();
-            let many = self.many.filter(|_| streams.slots.len() >= WORTHWHILE);
+            let all = streams.slots.len();
             let Some(own) = streams.slot(self.number) else { return };
             let (waiting, free) = (own.waiting.len(), own.hasher.is_some());
+            // A stream that was cut inside of a block is never hashed beside others: it waits for nobody.
+            let uneven = own.hasher.as_ref().is_some_and(|hasher| !hasher.is_even());
+            let many = self.many.filter(|_| all >= ENOUGH && !uneven);
             let left = PATIENCE.saturating_sub(begun.elapsed());
             match many {
                 _ if waiting == 0 => return,
-                Some(many) if ready >= STREAMS || (ready >= WORTHWHILE && left.is_zero()) => {
+                Some(many) if ready >= STREAMS.min(all) || (ready >= ENOUGH && left.is_zero()) => {
                     return together(many, streams);
                 }
                 Some(_) if waiting <= WAITING => return,
@@ -116,7 +167,7 @@ impl Stream {
     }
 
     /// The hasher, with everything taken in.
-    pub(super) fn finish(self) -> Hasher {
+    fn finish(self) -> Hasher {
         let mut streams = JOBS.streams();
         loop {
             let Some(at) = streams.slots.iter().position(|slot| slot.stream == self.number) else {
@@ -130,11 +181,6 @@ impl Stream {
             }
             streams = JOBS.done.wait(streams).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// What was taken in, as a [`Blob`].
-    pub(super) fn finish_blob(self) -> Blob {
-        self.finish().finish_blob()
     }
 }
 
@@ -204,7 +250,7 @@ mod tests {
 
     #[test]
     fn streams_of_any_number_and_pieces_end_in_their_digests() {
-        for count in [1, WORTHWHILE, 3 * STREAMS] {
+        for count in [1, ENOUGH, 3 * STREAMS] {
             std::thread::scope(|scope| {
                 for number in 0..count {
                     scope.spawn(move || {
@@ -214,7 +260,7 @@ mod tests {
                         for piece in data.chunks([1 << 17, 70_000, 65_536, 1000][number % 4]) {
                             stream.update(&Bytes::copy_from_slice(piece));
                         }
-                        assert_eq!(stream.length(), data.len() as u64);
+                        assert_eq!(stream.length, data.len() as u64);
                         assert_eq!(stream.finish().finish(), Digest::of(&data), "{number} of {count}");
                     });
                 }
