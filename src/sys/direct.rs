@@ -17,7 +17,7 @@ pub const ALIGN: usize = 4096;
 /// Bytes of one piece: what a stick takes in one go, and few enough for some of them at once.
 pub const PIECE: usize = 1 << 20;
 
-static ROOMS: Pool = Pool::new(PIECE + ALIGN, 24);
+static ROOMS: Pool = Pool::new(PIECE + ALIGN, 32);
 
 /// Opens `path` as `options` say, past the page cache where the filesystem can.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {

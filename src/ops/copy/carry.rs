@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -21,8 +21,12 @@ use crate::plan::copy::Spread;
 use crate::progress::{Event, ItemState, Observer};
 use crate::sys::direct::{ALIGN, PIECE, Room};
 
-/// Pieces that wait to be written, so that hashing and the device need not wait for each other.
+/// Pieces that wait to be written, and as many for each who hashes them, so that none of them need wait for the others.
 const WAITING: usize = 8;
+/// Those who hash for one writer, chunk by chunk in turn: a good device writes faster than one core hashes.
+const JUDGES: usize = 2;
+/// Those who read back at most.
+const BACK: usize = 4;
 
 /// Bytes up to which a file is read back rather than asked for its hash, which takes a program and a question more.
 const SMALL: u64 = 1 << 20;
@@ -63,6 +67,37 @@ pub(super) fn to_write(item: &Item, held: Held) -> u64 {
 fn taken_up(item: &Item, length: u64) -> u64 {
     let length = length.min(item.bytes);
     length - if length < item.bytes { length % ALIGN as u64 } else { 0 }
+}
+
+/// What a judge is told of the source.
+enum Seen {
+    /// The next bytes of a piece.
+    Bytes(Bytes),
+    /// That was all of the piece with this number; what the system said where some of it could not be read.
+    All(usize, Option<String>),
+}
+
+/// Hashes what `queue` gives of `item`; tells which of its pieces are wrong.
+fn judge(item: &Item, queue: &Receiver<Seen>) -> Bad {
+    let (mut wrong, mut hasher) = (Bad::new(), Hasher::new());
+    for seen in queue {
+        match seen {
+            Seen::Bytes(bytes) => hasher.update(&bytes),
+            Seen::All(number, why) => {
+                let got = std::mem::take(&mut hasher).finish();
+                if let Some(why) = why {
+                    wrong.insert(number, Err(why));
+                } else if got != item.pieces[number].sha256 {
+                    wrong.insert(number, Ok(got));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// What was told of one file: bytes that are moved again after a link dropped are not told again.
@@ -187,9 +222,16 @@ impl Carry<'_> {
         if let Some(told) = told {
             told.written.fetch_max(start, Ordering::Relaxed);
         }
+        let judges = if self.place.parallel() > 1 { 1 } else { JUDGES.min(cores()) };
         std::thread::scope(|scope| {
+            let (mut judging, mut judged) = (Vec::new(), Vec::new());
+            for _ in 0..judges {
+                let (send, queue) = sync_channel(WAITING);
+                judging.push(scope.spawn(move || judge(item, &queue)));
+                judged.push(send);
+            }
             let (send, pieces) = sync_channel::<(u64, Bytes)>(WAITING);
-            let reader = scope.spawn(move || self.read(item, numbers, start, &send));
+            scope.spawn(move || self.read(item, (numbers, start), (&judged, &send)));
             for (at, bytes) in pieces {
                 let length = bytes.len() as u64;
                 // The reader ends when nobody takes what it reads.
@@ -201,19 +243,25 @@ impl Carry<'_> {
                 }
             }
             // A reader that ended early has left a hole, which is found when it is read back.
-            Ok(reader.join().unwrap_or_default())
+            Ok(judging.into_iter().flat_map(|judge| judge.join().unwrap_or_default()).collect())
         })
     }
 
-    fn read(&self, item: &Item, numbers: &[usize], start: u64, send: &SyncSender<(u64, Bytes)>) -> Bad {
-        let mut wrong = Bad::new();
+    /// Reads the pieces `numbers` one after the other; gives what begins at byte `start` to be written, and all of it to be judged, chunk by
+    /// chunk to each judge in turn.
+    fn read(
+        &self,
+        item: &Item,
+        (numbers, start): (&[usize], u64),
+        (judges, send): (&[SyncSender<Seen>], &SyncSender<(u64, Bytes)>),
+    ) {
         let opened = match &item.known {
             Some(_) => None,
             None => Some(self.origin.open(item)),
         };
-        for number in numbers {
-            let Piece { from, to, sha256 } = item.pieces[*number];
-            let (mut hasher, mut at, mut why) = (Hasher::new(), from, None);
+        for (number, judge) in numbers.iter().zip(judges.iter().cycle()) {
+            let Piece { from, to, .. } = item.pieces[*number];
+            let (mut at, mut why) = (from, None);
             while at < to {
                 let length = crate::checked::small(to - at).min(PIECE);
                 let mut room = Room::new();
@@ -233,23 +281,17 @@ impl Carry<'_> {
                     why.get_or_insert(error);
                 }
                 let bytes = room.freeze(length);
-                hasher.update(&bytes);
                 let skip = start.saturating_sub(at).min(length as u64);
                 if skip < length as u64
                     && send.send((at + skip, bytes.slice(crate::checked::small(skip)..))).is_err()
                 {
-                    return wrong;
+                    return;
                 }
                 at += length as u64;
+                let _ = judge.send(Seen::Bytes(bytes));
             }
-            let got = hasher.finish();
-            if let Some(why) = why {
-                wrong.insert(*number, Err(why));
-            } else if got != sha256 {
-                wrong.insert(*number, Ok(got));
-            }
+            let _ = judge.send(Seen::All(*number, why));
         }
-        wrong
     }
 
     /// Reads the pieces `numbers` back from where they lie; gives those that are wrong, with what came instead.
@@ -275,8 +317,8 @@ impl Carry<'_> {
         let wrong = Mutex::new(Wrong::new());
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from).min(4);
-        in_parallel(numbers.len(), cores, &stop, &|which| {
+        // Some read while others hash.
+        in_parallel(numbers.len(), (2 * cores()).min(BACK), &stop, &|which| {
             let number = numbers[which];
             let Piece { from, to, sha256 } = item.pieces[number];
             let mut hasher = Hasher::new();
