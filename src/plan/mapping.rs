@@ -24,6 +24,16 @@ pub enum MappingError {
     /// The rule is not `FROM=TO`.
     #[error("\"{0}\" is not a rule FROM=TO")]
     Rule(String),
+    /// Two rules for the same names.
+    #[error("two rules move {from}: to {first} and to {second}")]
+    Twice {
+        /// What both move.
+        from: String,
+        /// Where one of them moves it.
+        first: String,
+        /// Where the other does.
+        second: String,
+    },
     /// A mapped name breaks the grammar.
     #[error("{from} cannot be mapped: {source}")]
     Name {
@@ -65,6 +75,11 @@ impl Mapping {
             parsed.push((from.trim_matches('/').to_owned(), to.trim_matches('/').to_owned()));
         }
         parsed.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        parsed.dedup();
+        if let Some(pair) = parsed.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let (from, first, second) = (pair[0].0.clone(), pair[0].1.clone(), pair[1].1.clone());
+            return Err(MappingError::Twice { from, first, second });
+        }
         Ok(Self { registry: registry.to_owned(), prefix, rules: parsed, flatten })
     }
 
@@ -193,5 +208,8 @@ mod tests {
             assert!(Mapping::new(bad, &[], false).is_err(), "{bad}");
         }
         assert!(Mapping::new("h.io", &["x".to_owned()], false).is_err());
+        let rules = |rules: [&str; 2]| Mapping::new("h.io", &rules.map(str::to_owned), false);
+        assert!(matches!(rules(["a=b", "/a/=c"]), Err(MappingError::Twice { .. })));
+        assert_eq!(rules(["a=b", "a=b"]).unwrap().rules.len(), 1);
     }
 }

@@ -112,6 +112,25 @@ fn the_guide_of_a_plain_bundle_works_as_printed() {
 }
 
 #[test]
+fn load_images_takes_names_that_layouts_do_not_have() {
+    let world = World::new("seal: none\n");
+    let image = &world.images[0];
+    let from = format!("{}/{}:{}", world.vendor.host(), image.repository, image.tag);
+    let mut release = fs::read_to_string(world.path("release.yaml")).unwrap();
+    release += &format!("  - {{ref: \"docker.io/odd__name/x---y:v1..2-\", from: \"{from}\"}}\n");
+    fs::write(world.path("release.yaml"), release).unwrap();
+    world.lock();
+    let folder = world.build("stick");
+    let registry = Peer::start(Kind::Plain);
+    let mut shell = Command::new("sh");
+    shell.arg(folder.join("scripts/load-images.sh")).args(["--registry", &registry.host(), "--plain-http"]);
+    tool(shell.args(["--public-key", "vendor.pub"]).current_dir(world.folder.path()));
+    let reference = format!("docker://{}/odd__name/x---y:v1..2-", registry.host());
+    let raw = tool(registry.skopeo("inspect", "").arg("--raw").arg(reference));
+    assert_eq!(raw, image.graph.root().bytes);
+}
+
+#[test]
 fn load_images_says_what_is_wrong_and_does_nothing_then() {
     let delivered = delivered("");
     let script = delivered.folder.join("scripts/load-images.sh");

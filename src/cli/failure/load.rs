@@ -80,6 +80,7 @@ impl From<MappingError> for Failure {
                 Self::usage("registry", "").hint("without https://, like harbor.acme.internal/incidentfox")
             }
             MappingError::Rule(_) => Self::usage("map", "").hint("like --map docker.io/incidentfox=fox"),
+            MappingError::Twice { .. } => Self::usage("map", "").hint("leave one of them out"),
             MappingError::Name { .. } => {
                 Self::usage("map", "").hint("repositories are lower-case letters, digits, - _ . and /")
             }

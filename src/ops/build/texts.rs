@@ -77,7 +77,7 @@ struct Root {
     hex: String,
     /// What follows the path: `:TAG`, or `@DIGEST` for an image that has no tag.
     at: String,
-    /// Whether it is an image that `skopeo` does not find in a layout: its manifest is Docker's, or it has no tag.
+    /// Whether `skopeo` does not find it in a layout: its manifest is Docker's, it has no tag, or a name that is none there.
     plain: bool,
     /// A chart's, as Helm writes it; a model's.
     version: String,
@@ -241,6 +241,7 @@ fn root(graph: &Graph<'_>) -> Root {
             told.notice = model.notice.as_ref().map(ToString::to_string);
         }
     }
+    told.plain |= told.tag.is_some() && !is_name_in_layout(&told.name);
     told.at = match &told.tag {
         Some(tag) => format!(":{tag}"),
         None => format!("@{}", told.digest),
@@ -248,10 +249,36 @@ fn root(graph: &Graph<'_>) -> Root {
     told
 }
 
+/// Whether readers of layouts take `name` for one (OCI image-spec, annotations.md, `org.opencontainers.image.ref.name`): letters and digits
+/// with one separator between them. Repositories and tags may have more of them, and tags end in one.
+fn is_name_in_layout(name: &str) -> bool {
+    name.split('/').all(|component| {
+        let component = component.replace("--", "-");
+        component
+            .split(['-', '.', '_', ':', '@', '+'])
+            .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric()))
+    })
+}
+
 fn place(told: &mut Root, name: Result<LocalName, ReferenceError>) {
     if let Ok(name) = name {
         told.name = name.to_string();
         name.path().clone_into(&mut told.path);
         told.tag = Some(name.tag().to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name_in_layout;
+
+    #[test]
+    fn names_that_layouts_do_not_have_are_known() {
+        for name in ["docker.io/library/redis:7", "h:5000/a--b/c_d.e:v1.0-rc.1", "charts/x:1.0_2"] {
+            assert!(is_name_in_layout(name), "{name}");
+        }
+        for name in ["docker.io/a__b/c:1", "docker.io/a/b:v1..2", "docker.io/a/b:v1-", "docker.io/a---b:_"] {
+            assert!(!is_name_in_layout(name), "{name}");
+        }
     }
 }

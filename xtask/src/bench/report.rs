@@ -44,11 +44,11 @@ const LEGEND: &str = "\
 A command with a limit is run three times, with `sync` before each; the fastest run counts, and the highest peak of memory and of bytes written: those the command wrote itself, and not what \
 the kernel notes of the files it read. Programs of others, and `load` into docker-registry, run once. *GB/s* is bytes of layers by seconds, the start of the program and its last sync included.\n\n\
 *Limit* is what the machine allows, by the rates in the next table, all cores at once: build, the lesser of 1 / (3/S + 1/A) and writing; verify, the lesser of S and \
-reading; verify --identity, 1 / (1/B + 2/S); load and serve, 1 / (1/B + 1/S); repair by parity, 1 / (1/S + 1/(cores × 0.5 GB/s)), where one chunk of the bundle is damaged; serve to 8 nodes or 8 pulls, what docker-registry gave of the same blobs, both from the medium (it stands as *medium* below). S is of one stream after another, as everybody hashes; verify and load hash several side by side where the processor can, so that theirs may be more. It knows nothing of reading, copying and sending, which take the same cores. \
+reading; verify --identity, 1 / (1/B + 2/S); load and serve, 1 / (1/B + 1/S); repair by parity, 1 / (1/S + 1/(cores × 0.5 GB/s)), where one chunk of the bundle is damaged; serve to 8 nodes or 8 pulls, what docker-registry gave of the same blobs, both from the medium (it stands as *medium* below), and for pulls of different layers the lesser of that and 1 / (1/B + 1/S), because docker-registry only copies. S is of one stream after another, as everybody hashes; verify, load and serve hash several side by side where the processor can, so that theirs may be more. It knows nothing of reading, copying and sending, which take the same cores. \
 *Of one core × cores* is the same ratio if all cores could do at once what one does alone.\n\n\
 *Bare loop* is a program that does only the work itself on all cores, on the same files, in turn with the command (fastest of three): no order, queues, index, \
 checks or resume. For build: read, hash three times, seal, write, sync. For load: read, open, hash, send over loopback TCP to a reader that has the kernel drop it. \
-The registry of the load row is this process, on the same cores; it has the kernel drop bodies, too; so does the client of serve. A client or node pulls three layers at a time.\n";
+The registry of the load row is this process, on the same cores; it has the kernel drop bodies, too; so does the client of serve. A node pulls three layers at a time, as containerd does; podman and skopeo pull six.\n";
 
 fn line(row: &Row) -> String {
     let number = |value: Option<f64>, digits: usize| {

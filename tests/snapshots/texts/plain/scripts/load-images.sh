@@ -69,7 +69,7 @@ copy() {
     skopeo copy --quiet --all --preserve-digests --dest-tls-verify="$tls_verify" "oci:$layout:$1" "docker://$registry/$2$3"
     arrived "$@"
 }
-# copy_plain NAME PATH AT DIGEST: an image in Docker format, or without a tag, which skopeo does not find in a layout; it takes the same files as a plain folder.
+# copy_plain NAME PATH AT DIGEST: an image in Docker format, without a tag, or with a name like a__b, which skopeo does not find in a layout; it takes the same files as a plain folder.
 copy_plain() {
     echo "   $registry/$2$3"
     rm -rf "$work/docker"
