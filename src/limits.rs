@@ -164,8 +164,10 @@ pub const REVISIONS: usize = 10;
 pub const REVISIONS_TEXT: &str = "20";
 /// Seconds in which a program that was asked to end must have ended.
 pub const ENDING_SECONDS: u64 = 60;
-/// Bodies that a server reads at the same time, each with a thread and less than a MiB; more pulls wait their turn.
+/// Bodies that a server reads at the same time, each with about a MiB (a few have more); more pulls wait their turn.
 pub const SERVE_READERS: usize = 96;
+/// Threads that a server's connections live on: one for each body, where there are no more connections than that.
+pub const SERVE_THREADS: usize = SERVE_READERS;
 /// Connections to a server at the same time; more wait in the system's queue. Clusters of a thousand nodes open a few each.
 pub const SERVE_CONNECTIONS: usize = 4096;
 /// log₂ of bcrypt's rounds in a file of passwords: 17 is some ten seconds; `htpasswd -B` writes 5.

@@ -4,8 +4,8 @@
 //! go through one and a half times as fast as one after the other by the SHA extensions, several times as fast as without those. (This is
 //! known as multi-buffer hashing.) FIPS 180-4 §6.2, on each 32-bit lane of a vector of 256 bits.
 //!
-//! Only a digest that is the expected one may be believed as it is: whoever gets another has the bytes hashed alone, where they can still be
-//! had, so that a fault here could never be told as damage.
+//! Only a digest that is the expected one may be believed as it is. `verify` has the bytes of any other hashed alone before it calls them
+//! damaged; who hashes while sending breaks the transfer off, which is always safe.
 
 use super::Hasher;
 use super::hasher::BLOCK;

@@ -228,6 +228,12 @@ pub fn repair(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
         report.mended =
             planned.steps.into_iter().map(|step| mended(step.piece, step.from, &others)).collect();
     }
+    let used = |folder: &PathBuf| report.mended.iter().any(|mended| mended.copy.as_ref() == Some(folder));
+    let idle = request.from.iter().filter(|folder| !used(folder) && !places::of_bundle(folder, &chunked));
+    report.findings.extend(idle.map(|folder| {
+        let detail = format!("{} holds no volume of this bundle and no part of one", folder.display());
+        Finding::warn(What::Unchecked { detail })
+    }));
     // Nothing of that is taken away: it may be somebody's. But the folder is not as signed with it.
     report.findings.extend(folder::strangers(bundle));
     report.ok = !refused(&report.findings);

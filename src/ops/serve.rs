@@ -21,6 +21,7 @@ use crate::registry::server::{self, Journal, Library, Options, Server, Stop};
 use crate::store::ahead::Ahead;
 use crate::store::proven::Proven;
 use crate::store::{self, Pieces};
+use crate::sys::fs;
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -129,6 +130,8 @@ pub fn serve(
     };
     unlock::stands_alone(bundle.index.get())?;
     let catalog = Catalog::new(bundle.index.get(), request.mapping)?;
+    // A cluster opens thousands of connections, and each thread has descriptors of its own.
+    fs::open_many();
     // What cannot be listened with is found out before a passphrase is worked on.
     let options = Options::read(request.listen, request.tls.clone(), request.htpasswd.clone())?;
     let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);

@@ -39,7 +39,8 @@ impl<'a> Checked<'a> {
         Self { source, place, observer, told: AtomicU64::new(0), beside: false }
     }
 
-    /// Hashes large blobs beside those that are read at the same time.
+    /// Hashes large blobs beside those that are read at the same time. Their hash is not known in between: [`CheckedPieces::mark`] is for
+    /// others.
     #[must_use]
     pub fn beside_others(self) -> Self {
         Self { beside: true, ..self }

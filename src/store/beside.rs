@@ -20,6 +20,8 @@ const WAITING: usize = 2;
 const ENOUGH: usize = STREAMS - 1;
 /// How long a stream that is in front waits for others to come level.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// Pieces that a stream hashes without looking for others when it waited for them in vain.
+const ASIDE: u32 = 32;
 /// Bytes of a piece from which on it is worth it.
 const LARGE: usize = 16 << 10;
 /// Bytes of a blob from which on it is hashed beside others.
@@ -81,7 +83,10 @@ impl Hashing {
     /// Goes on with what `hasher` has seen, of `blob`: beside others where it is large enough for that.
     #[must_use]
     pub fn beside(hasher: Hasher, blob: &Blob) -> Self {
-        if blob.size >= WORTH { Self::Beside(Stream::new(hasher)) } else { Self::Alone(hasher) }
+        match MultiBuffer::get().filter(|_| blob.size >= WORTH) {
+            Some(many) => Self::Beside(Stream::new(hasher, many)),
+            None => Self::Alone(hasher),
+        }
     }
 
     /// Bytes taken in so far.
@@ -116,18 +121,20 @@ impl Hashing {
 pub struct Stream {
     number: u64,
     length: u64,
-    many: Option<MultiBuffer>,
+    many: MultiBuffer,
+    /// Pieces that it hashes without looking for others.
+    aside: u32,
 }
 
 impl Stream {
     /// A stream that goes on after what `hasher` has seen.
-    fn new(hasher: Hasher) -> Self {
+    fn new(hasher: Hasher, many: MultiBuffer) -> Self {
         let length = hasher.length();
         let mut streams = JOBS.streams();
         streams.ever += 1;
         let number = streams.ever;
         streams.slots.push(Slot { stream: number, hasher: Some(hasher), waiting: VecDeque::new() });
-        Self { number, length, many: MultiBuffer::get() }
+        Self { number, length, many, aside: 0 }
     }
 
     /// Hands in `piece`.
@@ -137,6 +144,8 @@ impl Stream {
         if let Some(own) = streams.slot(self.number) {
             own.waiting.push_back(piece.clone());
         }
+        let aside = self.aside > 0;
+        self.aside = self.aside.saturating_sub(1);
         let begun = Instant::now();
         loop {
             let ready = streams.slots.iter().filter(|slot| slot.is_ready()).count();
@@ -145,12 +154,17 @@ impl Stream {
             let (waiting, free) = (own.waiting.len(), own.hasher.is_some());
             // A stream that was cut inside of a block is never hashed beside others: it waits for nobody.
             let uneven = own.hasher.as_ref().is_some_and(|hasher| !hasher.is_even());
-            let many = self.many.filter(|_| all >= ENOUGH && !uneven);
+            let many = Some(self.many).filter(|_| all >= ENOUGH && !uneven && !aside);
             let left = PATIENCE.saturating_sub(begun.elapsed());
             match many {
                 _ if waiting == 0 => return,
                 Some(many) if ready >= STREAMS.min(all) || (ready >= ENOUGH && left.is_zero()) => {
-                    return together(many, streams);
+                    together(many, streams);
+                    streams = JOBS.streams();
+                    // Others may have been in front: what waits stays little.
+                    if streams.slot(self.number).is_none_or(|own| own.waiting.len() <= WAITING) {
+                        return;
+                    }
                 }
                 Some(_) if waiting <= WAITING => return,
                 Some(_) if !left.is_zero() => {
@@ -158,6 +172,10 @@ impl Stream {
                     streams = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 _ if free => {
+                    if many.is_some() {
+                        // In vain: the others are slower, or stand still.
+                        self.aside = ASIDE;
+                    }
                     alone(self.number, streams);
                     streams = JOBS.streams();
                 }
@@ -248,20 +266,27 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
 
+    /// As many streams as wanted; none where the processor has no use for several.
+    fn streams(count: usize) -> Vec<Stream> {
+        let many = MultiBuffer::get();
+        (0..count).filter_map(|_| Some(Stream::new(Hasher::new(), many?))).collect()
+    }
+
     #[test]
-    fn streams_of_any_number_and_pieces_end_in_their_digests() {
+    fn blobs_of_any_number_and_pieces_end_in_their_digests() {
+        let worth = Blob { digest: Digest::of(b""), size: WORTH };
         for count in [1, ENOUGH, 3 * STREAMS] {
             std::thread::scope(|scope| {
                 for number in 0..count {
                     scope.spawn(move || {
                         let data: Vec<u8> =
                             (0..300_000 + number).map(|n| (n * n + number).to_le_bytes()[1]).collect();
-                        let mut stream = Stream::new(Hasher::new());
+                        let mut hashing = Hashing::beside(Hasher::new(), &worth);
                         for piece in data.chunks([1 << 17, 70_000, 65_536, 1000][number % 4]) {
-                            stream.update(&Bytes::copy_from_slice(piece));
+                            hashing.update(&Bytes::copy_from_slice(piece));
                         }
-                        assert_eq!(stream.length, data.len() as u64);
-                        assert_eq!(stream.finish().finish(), Digest::of(&data), "{number} of {count}");
+                        assert_eq!(hashing.length(), data.len() as u64);
+                        assert_eq!(hashing.finish().finish(), Digest::of(&data), "{number} of {count}");
                     });
                 }
             });
@@ -269,13 +294,31 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_given_up_holds_nobody_up() {
-        let mut given_up: Vec<Stream> = (0..STREAMS).map(|_| Stream::new(Hasher::new())).collect();
+    fn a_stream_that_is_given_up_leaves_nothing_behind() {
+        let mut given_up = streams(STREAMS);
         let piece = Bytes::from(vec![7; LARGE]);
         given_up.iter_mut().for_each(|stream| stream.update(&piece));
+        let numbers: Vec<u64> = given_up.iter().map(|stream| stream.number).collect();
         drop(given_up);
-        let mut stream = Stream::new(Hasher::new());
-        (0..10).for_each(|_| stream.update(&piece));
-        assert_eq!(stream.finish().finish(), Digest::of(&vec![7; 10 * LARGE]));
+        let left = JOBS.streams();
+        assert!(!left.slots.iter().any(|slot| numbers.contains(&slot.stream)));
+    }
+
+    #[test]
+    fn streams_that_stand_still_hold_nobody_up_and_little_waits() {
+        let mut idle = streams(2 * STREAMS);
+        let piece = Bytes::from(vec![7; LARGE]);
+        idle.iter_mut().for_each(|stream| stream.update(&piece));
+        let begun = Instant::now();
+        for mut stream in streams(1) {
+            for _ in 0..640 {
+                stream.update(&piece);
+                let waiting = JOBS.streams().slot(stream.number).map_or(0, |slot| slot.waiting.len());
+                assert!(waiting <= WAITING, "{waiting} pieces wait");
+            }
+            assert_eq!(stream.finish().finish(), Digest::of(&vec![7; 640 * LARGE]));
+        }
+        // Waiting each time would be more than half a second.
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     }
 }

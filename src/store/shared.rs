@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ const BEHIND_ALL: usize = 32 << 20;
 const NEAR: u64 = 64 << 20;
 /// How long those in front wait for one who would lose touch, in all.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long one in front waits for others, in all, however many of them there are.
+const WAITS: Duration = Duration::from_secs(1);
 
 /// The blobs that are being read.
 #[derive(Default)]
@@ -53,6 +56,8 @@ struct State {
     pieces: VecDeque<Made>,
     /// First bytes of pieces that someone is making.
     coming: Vec<u64>,
+    /// Whether someone counts how long those behind are waited for.
+    counted: bool,
 }
 
 /// Where a reader is.
@@ -62,8 +67,8 @@ struct Standing {
     at: u64,
     /// How long it will be waited for.
     patience: Duration,
-    /// Whether someone counts how long it is waited for.
-    counted: bool,
+    /// The thread it reads on: who waits for another on its own thread keeps that one from coming.
+    thread: ThreadId,
 }
 
 #[derive(Clone)]
@@ -94,12 +99,14 @@ impl State {
         !self.pieces.is_empty() && (self.pieces.len() as u64 + 1) * PIECE > most as u64
     }
 
-    /// A reader who would not find its next piece any more once the one at `at` is made, and is worth waiting for: near enough, with more of
-    /// the `size` bytes to come than it is behind.
-    fn late(&mut self, at: u64, size: u64, most: usize) -> Option<&mut Standing> {
-        self.readers.iter_mut().find(|standing| {
+    /// Readers who would not find their next piece any more once the one at `at` is made, and are worth waiting for: near enough, with more
+    /// of the `size` bytes to come than they are behind, and not kept waiting by this very thread.
+    fn late(&mut self, (at, size): (u64, u64), most: usize) -> impl Iterator<Item = &mut Standing> {
+        let own = std::thread::current().id();
+        self.readers.iter_mut().filter(move |standing| {
             let behind = at.saturating_sub(standing.at);
-            behind + PIECE > most as u64 && behind <= NEAR.min(size - at) && !standing.patience.is_zero()
+            let touch = behind + PIECE > most as u64 && behind <= NEAR.min(size - at);
+            touch && !standing.patience.is_zero() && standing.thread != own
         })
     }
 }
@@ -122,6 +129,8 @@ pub struct Whole {
     reader: u64,
     blob: Blob,
     hashing: Hashing,
+    /// How long it will still wait for others.
+    patience: Duration,
     alone: Option<Box<dyn Pieces>>,
     held: Option<Bytes>,
 }
@@ -145,11 +154,21 @@ impl Proven {
             let mut state = flow.state();
             state.ever += 1;
             let reader = state.ever;
-            state.readers.push(Standing { reader, at: 0, patience: PATIENCE, counted: false });
+            let thread = std::thread::current().id();
+            state.readers.push(Standing { reader, at: 0, patience: PATIENCE, thread });
             reader
         };
         let proven = Arc::clone(self);
-        Ok(Whole { proven, flow, reader, blob: *blob, hashing: Hashing::default(), alone: None, held: None })
+        Ok(Whole {
+            proven,
+            flow,
+            reader,
+            blob: *blob,
+            hashing: Hashing::default(),
+            patience: WAITS,
+            alone: None,
+            held: None,
+        })
     }
 }
 
@@ -179,9 +198,10 @@ impl Drop for Coming<'_> {
 }
 
 impl Whole {
-    fn turn(&self, at: u64) -> Turn {
-        let most = self.proven.shared.most();
-        let mut state = self.flow.state();
+    fn turn(&mut self, at: u64) -> Turn {
+        let (size, most) = (self.blob.size, self.proven.shared.most());
+        let flow = Arc::clone(&self.flow);
+        let mut state = flow.state();
         // Who reads alone tells of it only here: another may have begun since.
         self.got(&mut state, at);
         loop {
@@ -193,29 +213,28 @@ impl Whole {
                 state.pieces.clear();
                 return Turn::Alone;
             }
-            let left = if state.coming.contains(&at) {
-                None
-            } else if let Some(late) = state.late(at, self.blob.size, most) {
-                let counts = !std::mem::replace(&mut late.counted, true);
-                Some((late.reader, late.patience, counts))
-            } else {
+            if state.coming.contains(&at) {
+                state = flow.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let late = state.late((at, size), most).map(|standing| standing.patience).max();
+            let Some(patience) = late.filter(|_| !self.patience.is_zero()) else {
                 state.coming.push(at);
                 return Turn::Make;
             };
-            state = match left {
-                None => self.flow.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some((late, patience, counts)) => {
-                    let begun = Instant::now();
-                    let waited = self.flow.moved.wait_timeout(state, patience);
-                    let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                    let late = state.readers.iter_mut().find(|standing| standing.reader == late);
-                    if let Some(late) = late.filter(|_| counts) {
-                        late.patience = late.patience.saturating_sub(begun.elapsed());
-                        late.counted = false;
-                    }
-                    state
-                }
-            };
+            let counts = !std::mem::replace(&mut state.counted, true);
+            let begun = Instant::now();
+            let waited = flow.moved.wait_timeout(state, patience.min(self.patience));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = begun.elapsed();
+            self.patience = self.patience.saturating_sub(waited);
+            if counts {
+                state.counted = false;
+                // All of them were waited for at the same time.
+                state
+                    .late((at, size), most)
+                    .for_each(|late| late.patience = late.patience.saturating_sub(waited));
+            }
         }
     }
 

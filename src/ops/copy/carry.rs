@@ -15,16 +15,17 @@ use super::gather::{Item, Origin, Piece};
 use super::patience::patiently;
 use crate::courier::{Error, Held, Place, ReadBack, Writing};
 use crate::digest::{Digest, Hasher};
+use crate::limits;
 use crate::ops::finding::{Finding, What};
 use crate::ops::transfer::in_parallel;
 use crate::plan::copy::Spread;
 use crate::progress::{Event, ItemState, Observer};
 use crate::sys::direct::{ALIGN, PIECE, Room};
 
-/// Pieces that wait to be written, and as many for each who hashes them, so that none of them need wait for the others.
-const WAITING: usize = 8;
 /// Those who hash for one writer, chunk by chunk in turn: a good device writes faster than one core hashes.
 const JUDGES: usize = 2;
+/// Pieces that wait to be written, and as many for each who hashes them: its share of a chunk, so that they work side by side.
+const WAITING: usize = limits::CHUNK_BYTES as usize / PIECE / JUDGES;
 /// Those who read back at most.
 const BACK: usize = 4;
 

@@ -59,6 +59,12 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Whether `folder` has a file of this bundle that is kept in chunks, whole or not, or parts.
+pub(super) fn of_bundle(folder: &Path, chunked: &[Chunked<'_>]) -> bool {
+    folder.join(CHUNKS).is_dir()
+        || chunked.iter().any(|file| file.name.under(folder).symlink_metadata().is_ok())
+}
+
 /// Where a folder of parts holds the chunk with this hash.
 pub(crate) fn part_name(digest: &Digest) -> Option<EntryPath> {
     format!("{CHUNKS}/{}", digest.hex()).parse().ok()

@@ -189,9 +189,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) {
+        let unlisted = |source| unread(shown(prefix), &fs::Error::Io { path: folder.to_owned(), source });
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(e) => return self.say(What::Unreadable { path: shown(prefix), why: e.to_string() }),
+            Err(source) => return self.say(unlisted(source)),
         };
         for entry in entries {
             let Some(left) = self.left.checked_sub(1) else {
@@ -201,7 +202,7 @@ impl Walk<'_> {
             self.left = left;
             match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
                 Ok((kind, entry)) => self.entry(&entry, kind, prefix, depth),
-                Err(e) => return self.say(What::Unreadable { path: shown(prefix), why: e.to_string() }),
+                Err(source) => return self.say(unlisted(source)),
             }
         }
     }

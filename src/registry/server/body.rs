@@ -17,8 +17,13 @@ use crate::store::Pieces;
 pub(super) struct Body {
     content: Content,
     left: u64,
+    /// Pieces given since others on this thread had their turn.
+    run: usize,
     note: Option<Note>,
 }
+
+/// Pieces after which others on the same thread have their turn: a client that is as quick as we are would never let go.
+const RUN: usize = 4;
 
 enum Content {
     Held(Bytes),
@@ -49,12 +54,12 @@ impl Body {
     /// Bytes in hand.
     pub(super) fn held(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self { left: bytes.len() as u64, content: Content::Held(bytes), note: None }
+        Self { left: bytes.len() as u64, content: Content::Held(bytes), run: 0, note: None }
     }
 
     /// `length` bytes, `first` and the rest from `reading`; when it ends before, the connection is broken off.
     pub(super) fn read(first: Bytes, reading: Reading, length: u64) -> Self {
-        Self { left: length, content: Content::Read(Some(first), reading), note: None }
+        Self { left: length, content: Content::Read(Some(first), reading), run: 0, note: None }
     }
 
     /// Bytes still to come.
@@ -85,11 +90,17 @@ impl HttpBody for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        if self.run >= RUN {
+            self.run = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.run += 1;
         let next = match &mut self.content {
             Content::Held(bytes) => Some(std::mem::take(bytes)),
             Content::Read(first, reading) => first.take().or_else(|| reading.next()),

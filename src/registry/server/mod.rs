@@ -1,7 +1,7 @@
 //! The other end of the distribution specification: a bundle served, read-only, over HTTP/1.1.
 //!
 //! Stands beside the client because both speak the same protocol; async stays inside, as there. What is served comes from a
-//! [`Library`]: its catalog says what there is, and its readers give bytes, each on the thread of its connection ([`workers`]). The last
+//! [`Library`]: its catalog says what there is, and its readers give bytes, a body's on the thread of its connection ([`workers`]). The last
 //! piece of a blob comes out of the reader when the digest holds, so a body that was sent whole was the right one; a reader that fails
 //! breaks the connection off inside the body, which every client takes for a failed download.
 //!

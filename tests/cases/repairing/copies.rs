@@ -147,9 +147,9 @@ fn what_is_no_copy_is_not_made_one() {
     let volume = bench.yard.path("later/volumes/demo-1.3.0.0001.tar.age");
     let bytes = fs::read(&volume).unwrap();
     flip(&bench.yard.path("later"), "volumes/demo-1.3.0.0001.tar.age", 9);
-    bench
-        .repair("later --from good")
-        .says(1, &["0001.tar.age stays damaged in chunk 0: no copy has it right"]);
+    let stays = "0001.tar.age stays damaged in chunk 0: no copy has it right";
+    let why = "good holds no volume of this bundle and no part of one";
+    bench.repair("later --from good").says(1, &[stays, why]);
     fs::write(&volume, bytes).unwrap();
     // It does not know any more, and nothing in it is of the other.
     fs::remove_file(bench.yard.path("later/SHA256SUMS")).unwrap();

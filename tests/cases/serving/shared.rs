@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
 use xtask::images::{Compression, Family, Layer, Named, Seed, image};
@@ -65,6 +66,24 @@ fn what_all_nodes_pull_at_once_is_read_about_once() {
         let times = read as f64 / length as f64;
         assert!(times < 5.0, "{NODES} nodes and a slow one: read {times:.1} times ({settings})");
     }
+}
+
+#[test]
+fn many_who_stand_still_are_waited_for_at_the_same_time() {
+    let (site, digest, _) = site("volume-size: 20MiB\n");
+    let serving = site.serving(&[]);
+    let still: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = begin(&serving, &digest);
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    assert_eq!(Digest::of(&body(begin(&serving, &digest))).to_string(), digest);
+    // One after the other would be ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(still);
 }
 
 #[test]
