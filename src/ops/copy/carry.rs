@@ -25,7 +25,8 @@ use crate::sys::direct::{ALIGN, PIECE, Room};
 /// Those who hash for one writer, chunk by chunk in turn: a good device writes faster than one core hashes.
 const JUDGES: usize = 2;
 /// Pieces that wait to be written, and as many for each who hashes them: its share of a chunk, so that they work side by side.
-const WAITING: usize = limits::CHUNK_BYTES as usize / PIECE / JUDGES;
+const WAITING: usize = 8;
+const _: () = assert!((WAITING * JUDGES * PIECE) as u64 >= limits::CHUNK_BYTES);
 /// Those who read back at most.
 const BACK: usize = 4;
 
