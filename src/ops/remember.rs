@@ -32,6 +32,10 @@ fn name(release: &Release) -> String {
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, semver::Version>, Error> {
+    // A pipe would be waited for.
+    if path.metadata().is_ok_and(|facts| !facts.is_file()) {
+        return Err(Error::Malformed { path: path.to_owned(), why: "it is not an ordinary file".to_owned() });
+    }
     let bytes = match fs::read_limited(path, limits::HAND_WRITTEN_BYTES) {
         Err(fs::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             return Ok(BTreeMap::new());

@@ -358,14 +358,18 @@ impl Request<'_> {
             .token
             .or(issued.access_token)
             .filter(|token| !token.is_empty())
-            .ok_or_else(|| Error::Malformed { what, why: "it holds no token".into() })?;
+            .ok_or_else(|| Error::Malformed { what: what.clone(), why: "it holds no token".into() })?;
         let life = issued.expires_in.filter(|s| *s > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
         // A margin for the way there: a quarter of the life, at most ten seconds.
         let margin = (life / 4).min(Duration::from_secs(10));
         // One that is said to hold for longer is asked for anew all the same.
         let life = life.min(LONGEST_LIFE);
         let until = Instant::now().checked_add(life.saturating_sub(margin));
-        Ok(Bearer { header: secret_header("Bearer ", &token)?, until })
+        let header = secret_header("Bearer ", &token);
+        // It came from the issuer, and no setting is to blame.
+        let header = header
+            .map_err(|_| Error::Malformed { what, why: "its token cannot stand in a header".into() })?;
+        Ok(Bearer { header, until })
     }
 
     fn what(&self) -> String {

@@ -11,7 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -44,6 +44,8 @@ pub struct Proven {
     good: Mutex<HashSet<Place>>,
     /// Blobs that are being read whole.
     pub(super) shared: Shared,
+    /// Blobs that were not as signed when they were read whole: who got the beginning of one may come back for the rest.
+    suspect: Mutex<HashSet<Digest>>,
 }
 
 impl std::fmt::Debug for Proven {
@@ -56,7 +58,8 @@ impl Proven {
     /// Reads what `ahead` opens.
     #[must_use]
     pub fn new(ahead: Ahead) -> Self {
-        Self { ahead, blocks: Mutex::default(), good: Mutex::default(), shared: Shared::default() }
+        let shared = Shared::default();
+        Self { ahead, blocks: Mutex::default(), good: Mutex::default(), shared, suspect: Mutex::default() }
     }
 
     /// The volumes.
@@ -68,6 +71,9 @@ impl Proven {
     /// Bytes `from..to` of `blob`, each of them as it was signed.
     pub fn part(self: &Arc<Self>, blob: &Blob, (from, to): (u64, u64)) -> Result<Part, Error> {
         let (at, end) = self.volumes().extent(blob, from)?;
+        if self.suspects().contains(&blob.digest) {
+            self.look_through(blob)?;
+        }
         Ok(Part {
             proven: Arc::clone(self),
             at,
@@ -75,6 +81,34 @@ impl Proven {
             file: None,
             ready: Bytes::new(),
         })
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether all of `blob` was as signed when it was read whole; when not, gives the chunk that is to blame where one is.
+    pub(super) fn judged(&self, blob: &Blob, right: bool) -> Result<(), Error> {
+        if right {
+            self.suspects().remove(&blob.digest);
+            return Ok(());
+        }
+        self.suspects().insert(blob.digest);
+        self.look_through(blob)
+    }
+
+    /// Hashes every chunk that `blob` lies in; an error for the first that is not the signed one.
+    fn look_through(&self, blob: &Blob) -> Result<(), Error> {
+        let volumes = self.volumes();
+        let mut last = None;
+        for stretch in volumes.stretches_of(UNITS, volumes.extent(blob, 0)?) {
+            for chunk in stretch.from / limits::CHUNK_BYTES..stretch.to.div_ceil(limits::CHUNK_BYTES) {
+                if last.replace((stretch.volume, chunk)) != Some((stretch.volume, chunk)) {
+                    self.hash((stretch.volume, chunk), &volumes.file(stretch.volume)?, &mut |_| {})?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rest of `blob` from byte `offset`: of volumes that are not sealed, no chunk is begun before its hash held.

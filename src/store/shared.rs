@@ -322,6 +322,7 @@ impl Pieces for Whole {
         let hasher = std::mem::take(&mut self.hashing).finish();
         self.hashing = Hashing::Alone(hasher.clone());
         let got = hasher.finish_blob();
+        self.proven.judged(&self.blob, got == self.blob)?;
         if got == self.blob {
             return Ok(last);
         }

@@ -150,6 +150,12 @@ fn a_volume_that_may_not_be_read_is_a_finding() {
         let outcome = Outcome::of(program.as_nobody(&words).output().unwrap());
         outcome.says(3, &[&format!("{VOLUME_2} cannot be read")]);
     }
+    // Nor is the folder it lies in damage.
+    fs::set_permissions(bundle.join("volumes"), fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome =
+        Outcome::of(program.as_nobody(&["verify", "bundle", "--trust", "trust.json"]).output().unwrap());
+    outcome.says(3, &["volumes cannot be read", "run as one who may"]);
+    fs::set_permissions(bundle.join("volumes"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

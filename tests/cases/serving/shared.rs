@@ -1,13 +1,17 @@
 //! Many who pull the same blob at the same time.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
 use xtask::images::{Compression, Family, Layer, Named, Seed, image};
 
 use super::{Serving, Site, flip};
+use crate::cases::program::tool;
 
 /// Pulls at the same time.
 const NODES: usize = 8;
@@ -65,6 +69,48 @@ fn what_all_nodes_pull_at_once_is_read_about_once() {
         let read = read_by(serving.id()) - before;
         let times = read as f64 / length as f64;
         assert!(times < 5.0, "{NODES} nodes and a slow one: read {times:.1} times ({settings})");
+    }
+}
+
+/// Seals `volume` anew, as one who may open it could, with one byte of its payload changed.
+fn reseal(site: &Site, volume: &Path, at: usize) {
+    let grants = site.bundle().join("grants");
+    let grant = grants.read_dir().unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    let age = |words: &[&str]| tool(Command::new("age").args(words));
+    let key = site.stage.path("release.key");
+    let (key_path, sealed) = (key.to_str().unwrap(), volume.to_str().unwrap());
+    let release = age(&["-d", "-i", site.stage.path("acme.key").to_str().unwrap(), grant.to_str().unwrap()]);
+    fs::write(&key, release).unwrap();
+    let mut plain = age(&["-d", "-i", key_path, sealed]);
+    plain[at] ^= 1;
+    let changed = site.stage.path("changed");
+    fs::write(&changed, plain).unwrap();
+    let recipient = String::from_utf8(tool(Command::new("age-keygen").arg("-y").arg(&key))).unwrap();
+    let length = fs::metadata(volume).unwrap().len();
+    age(&["-r", recipient.trim(), "-o", sealed, changed.to_str().unwrap()]);
+    assert_eq!(fs::metadata(volume).unwrap().len(), length);
+}
+
+/// Nothing but its digest tells that a blob is not the signed one: who comes back for the rest of it must not get that either.
+#[test]
+fn what_was_sealed_anew_ends_in_no_whole_blob_by_parts_either() {
+    let (site, digest, length) = site("volume-size: 20MiB\n");
+    let volumes = site.bundle().join("volumes");
+    let mut volumes: Vec<_> = volumes.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    volumes.sort();
+    reseal(&site, &volumes[1], 3 << 20);
+    let serving = site.serving(&[]);
+    let path = format!("/v2/acme/app/blobs/{digest}");
+    let begun = serving.get(&path);
+    assert!(begun.status == 200 && begun.body.len() < length, "{}", begun.body.len());
+    let rest = [("Range", &*format!("bytes={}-", begun.body.len()))];
+    let reply = serving.ask("GET", &path, &rest);
+    assert_eq!((reply.status, reply.code()), (500, "UNKNOWN".to_owned()));
+    let log = serving.log(2);
+    let name = volumes[1].file_name().unwrap().to_str().unwrap();
+    for entry in &log {
+        let fault = entry["fault"].as_str().unwrap_or_default();
+        assert!(fault.starts_with(&format!("volume volumes/{name}: chunk 0 (bytes ")), "{log:#?}");
     }
 }
 
