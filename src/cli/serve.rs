@@ -114,7 +114,7 @@ impl Verb for Serve {
     }
 
     fn when_stopped(&self) -> String {
-        "Nothing is served any more; the bundle was only read.".to_owned()
+        "Nothing is served; the bundle was only read.".to_owned()
     }
 
     fn stop(&self) -> Option<Ending> {
@@ -181,6 +181,7 @@ impl Journal for Log {
 fn line(entry: &Entry) -> String {
     let who = entry.user.as_ref().map_or_else(String::new, |user| format!(" ({user})"));
     let end = match (entry.fault.is_some(), entry.left) {
+        (true, _) if entry.status >= 500 => ", not served",
         (true, _) => ", broken off",
         (false, true) => ", the client left",
         (false, false) => "",

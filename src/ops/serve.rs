@@ -13,13 +13,15 @@ use signing::KeyId;
 
 use crate::bundle::index::Release;
 use crate::digest::Blob;
-use crate::ops::finding::Finding;
+use crate::ops::finding::{Finding, What};
 use crate::ops::unlock::{self, Seen};
+use crate::ops::verify::folder::unopened;
 use crate::plan::catalog::Catalog;
 use crate::plan::mapping::{Mapping, MappingError};
 use crate::registry::server::{self, Journal, Library, Options, Server, Stop};
 use crate::store::ahead::Ahead;
 use crate::store::proven::Proven;
+use crate::store::volumes::Volumes;
 use crate::store::{self, Pieces};
 use crate::sys::fs;
 
@@ -135,6 +137,7 @@ pub fn serve(
     // What cannot be listened with is found out before a passphrase is worked on.
     let options = Options::read(request.listen, request.tls.clone(), request.htpasswd.clone())?;
     let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);
+    report.findings.extend(lacking(&volumes));
     let threads = available_parallelism().map_or(2, usize::from);
     stocked(&mut report, &catalog);
     let content = Content { catalog, proven: Arc::new(Proven::new(Ahead::new(volumes, threads))) };
@@ -143,6 +146,23 @@ pub fn serve(
     begun(&report);
     let cut = server.run(stop);
     Ok((report, cut))
+}
+
+/// Volumes that are not there, or not as long as they were: served is what lies in the others, and a forgotten medium is told at once.
+fn lacking(volumes: &Volumes) -> Vec<Finding> {
+    let shape = volumes.shape();
+    let lacking = |number: usize| {
+        let path = volumes.name(number).to_owned();
+        let expected = shape.file_length(number);
+        match volumes.file(number) {
+            Err(error) => Some(unopened(&path, &error).what),
+            Ok((file, _)) => match file.metadata().map_or(expected, |facts| facts.len()) {
+                got if got == expected => None,
+                got => Some(What::Size { path, expected, got }),
+            },
+        }
+    };
+    (0..shape.volumes()).filter_map(lacking).map(Finding::warn).collect()
 }
 
 /// A bundle as the server reads it.

@@ -16,11 +16,12 @@ use super::answer::{
     API_VERSION, Answer, DIGEST, busy, damaged, error, json, read_only, set, unauthorized, unknown, with,
 };
 use super::body::{Body, Reading};
-use super::journal::Note;
+use super::journal::{Cause, Note};
 use super::range::{Wanted, wanted};
 use super::route::{Query, Route};
 use super::{BUSY, Library, Shared, lists};
 use crate::digest::{Blob, Digest};
+use crate::limits::SERVE_READERS;
 use crate::oci::Pointer;
 use crate::store;
 
@@ -33,10 +34,15 @@ pub(super) struct Call {
 }
 
 /// Answers one request.
-pub(super) async fn handle(shared: Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+pub(super) async fn handle(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    (peer, cause): (SocketAddr, Cause),
+) -> Answer {
     let (parts, _) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let note = Note::begin(&shared.journal, peer, parts.method.as_str(), target);
+    let causes = [cause, Arc::clone(&shared.cut)];
+    let note = Note::begin(&shared.journal, (peer, causes), (parts.method.as_str(), target));
     let head = parts.method == Method::HEAD;
     let query = Query::of(parts.uri.query().unwrap_or(""));
     let mut call = Call { shared, parts, query, note };
@@ -187,7 +193,10 @@ impl Call {
             return with(status, Body::held(Bytes::new()));
         }
         let permit = tokio::time::timeout(BUSY, Arc::clone(&self.shared.readers).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return busy() };
+        let Ok(Ok(permit)) = permit else {
+            tell(&self.note.fault, &format!("{SERVE_READERS} others are under way, as many as are served"));
+            return busy();
+        };
         let fault = Arc::clone(&self.note.fault);
         let mut reading = match self.shared.library.read(&blob, range) {
             Ok(pieces) => Reading { pieces, fault, permit },
@@ -236,7 +245,7 @@ fn gather(library: &dyn Library, blob: &Blob) -> Result<Vec<u8>, store::Error> {
 }
 
 /// Notes what went wrong with a request.
-pub(super) fn tell(fault: &std::sync::Mutex<Option<String>>, error: &store::Error) {
+pub(super) fn tell(fault: &std::sync::Mutex<Option<String>>, error: &dyn std::fmt::Display) {
     if let Ok(mut fault) = fault.lock() {
         *fault = Some(error.to_string());
     }

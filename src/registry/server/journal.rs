@@ -1,8 +1,7 @@
 //! What is told of each request once it is over.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -25,10 +24,10 @@ pub struct Entry {
     pub bytes: u64,
     /// How long it took.
     pub milliseconds: u64,
-    /// Why the body was broken off, when the reason is here and not with the client.
+    /// Why it was not served, or the body broken off, when it was not the client who left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Whether the client left, or stopped taking bytes, before the end.
+    /// Whether the client left before the end.
     pub left: bool,
 }
 
@@ -49,6 +48,9 @@ pub trait Journal: Send + Sync + 'static {
     fn refused(&self, refused: &Refused);
 }
 
+/// Why connections are cut, once they are; shared by those who cut and those who tell.
+pub(super) type Cause = Arc<OnceLock<String>>;
+
 /// The note on a request under way; written down when it is dropped, however it ended.
 pub(super) struct Note {
     pub(super) entry: Entry,
@@ -56,12 +58,18 @@ pub(super) struct Note {
     pub(super) due: u64,
     begun: Instant,
     journal: Arc<dyn Journal>,
+    /// Why its connection was cut, or all of them.
+    causes: [Cause; 2],
     /// Where the reader puts what went wrong.
     pub(super) fault: Arc<Mutex<Option<String>>>,
 }
 
 impl Note {
-    pub(super) fn begin(journal: &Arc<dyn Journal>, peer: SocketAddr, method: &str, target: &str) -> Self {
+    pub(super) fn begin(
+        journal: &Arc<dyn Journal>,
+        (peer, causes): (SocketAddr, [Cause; 2]),
+        (method, target): (&str, &str),
+    ) -> Self {
         let entry = Entry {
             peer,
             user: None,
@@ -73,7 +81,8 @@ impl Note {
             fault: None,
             left: false,
         };
-        Self { entry, due: 0, begun: Instant::now(), journal: Arc::clone(journal), fault: Arc::default() }
+        let journal = Arc::clone(journal);
+        Self { entry, due: 0, begun: Instant::now(), journal, causes, fault: Arc::default() }
     }
 }
 
@@ -81,6 +90,9 @@ impl Drop for Note {
     fn drop(&mut self) {
         self.entry.milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.entry.fault = self.fault.lock().ok().and_then(|mut fault| fault.take());
+        if self.due > 0 && self.entry.fault.is_none() {
+            self.entry.fault = self.causes.iter().find_map(|cause| cause.get().cloned());
+        }
         self.entry.left = self.due > 0 && self.entry.fault.is_none();
         self.journal.request(&self.entry);
     }

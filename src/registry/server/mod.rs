@@ -40,6 +40,7 @@ mod workers;
 use paced::Paced;
 use workers::Workers;
 
+use journal::Cause;
 pub use journal::{Entry, Journal, Refused};
 pub use passwords::{Passwords, PasswordsError};
 pub use tls::{Tls, TlsError};
@@ -115,6 +116,8 @@ struct Shared {
     library: Arc<dyn Library>,
     journal: Arc<dyn Journal>,
     passwords: Option<Passwords>,
+    /// Told when what is still under way is cut.
+    cut: Cause,
     /// Bodies being read at the same time.
     readers: Arc<Semaphore>,
     /// Manifests being read at the same time: a few MiB each, and they must not wait behind the large.
@@ -151,6 +154,7 @@ impl Server {
             library,
             journal,
             passwords: options.passwords,
+            cut: Cause::default(),
             readers: Arc::new(Semaphore::new(limits::SERVE_READERS)),
             small: Semaphore::new(SMALL),
         };
@@ -195,30 +199,35 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         // Without it small answers wait for acknowledgements; with an error there it is only slower.
         let _ = stream.set_nodelay(true);
         let (shared, tls, asked) = (Arc::clone(&shared), tls.clone(), stop.0.subscribe());
+        let cause = Cause::default();
         // A client that cannot be looked after is let go, and may come again.
         let _ = stream.into_std().and_then(|stream| {
             net::hurry_at_home(&stream);
             workers.take(stream, move |stream| async move {
-                connection(Paced::new(stream, STALL), peer, tls, shared, asked).await;
+                let stream = Paced::new(stream, STALL, Arc::clone(&cause));
+                connection(stream, (peer, cause), tls, shared, asked).await;
                 drop(permit);
             })
         });
     }
     drop(listener);
     let ended = tokio::time::timeout(GRACE, connections.acquire_many(all)).await;
-    if ended.is_ok() { 0 } else { limits::SERVE_CONNECTIONS - connections.available_permits() }
+    let left = if ended.is_ok() { 0 } else { limits::SERVE_CONNECTIONS - connections.available_permits() };
+    let _ = shared.cut.set("it was still under way when the server was stopped".to_owned());
+    workers.end();
+    left
 }
 
 async fn connection(
     stream: Paced<TcpStream>,
-    peer: SocketAddr,
+    (peer, cause): (SocketAddr, Cause),
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     asked: watch::Receiver<bool>,
 ) {
-    let Some(tls) = tls else { return speak(stream, peer, shared, asked).await };
+    let Some(tls) = tls else { return speak(stream, (peer, cause), shared, asked).await };
     let refused = match tokio::time::timeout(HEAD, tls.accept(stream)).await {
-        Ok(Ok(stream)) => return speak(stream, peer, shared, asked).await,
+        Ok(Ok(stream)) => return speak(stream, (peer, cause), shared, asked).await,
         // A probe that only connects and leaves is no fault.
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return,
         Ok(Err(error)) => error.to_string(),
@@ -228,13 +237,17 @@ async fn connection(
     shared.journal.refused(&Refused { peer, why });
 }
 
-async fn speak<S>(stream: S, peer: SocketAddr, shared: Arc<Shared>, mut asked: watch::Receiver<bool>)
-where
+async fn speak<S>(
+    stream: S,
+    (peer, cause): (SocketAddr, Cause),
+    shared: Arc<Shared>,
+    mut asked: watch::Receiver<bool>,
+) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(handle::handle(shared, request, peer).await) }
+        let (shared, from) = (Arc::clone(&shared), (peer, Arc::clone(&cause)));
+        async move { Ok::<_, std::convert::Infallible>(handle::handle(shared, request, from).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

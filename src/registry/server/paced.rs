@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::journal::Cause;
+
 /// A stream on which what was handed over must be taken within `patience`, all of it.
 ///
 /// The writer above flushes when it has no more to send for the time being: what it gives between two flushes is at most a piece of a body
@@ -18,13 +20,15 @@ use tokio::time::{Sleep, sleep};
 pub(super) struct Paced<S> {
     stream: S,
     patience: Duration,
+    /// Is told when it is let go.
+    cause: Cause,
     /// Runs from the first byte that the client did not take to the next flush that ends.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(super) fn new(stream: S, patience: Duration, cause: Cause) -> Self {
+        Self { stream, patience, cause, waiting: None }
     }
 
     /// What to say while the client takes nothing.
@@ -32,6 +36,7 @@ impl<S> Paced<S> {
         let patience = self.patience;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(waiting.as_mut().poll(context));
+        let _ = self.cause.set(format!("the client took nothing for {} seconds", patience.as_secs()));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -107,7 +112,7 @@ mod tests {
     fn a_client_that_takes_nothing_is_let_go() {
         run(async {
             let (ours, _theirs) = duplex(10);
-            let mut paced = Paced::new(ours, PATIENCE);
+            let mut paced = Paced::new(ours, PATIENCE, Cause::default());
             let error = paced.write_all(&[0; 100]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         });
@@ -122,7 +127,7 @@ mod tests {
                     sleep(PATIENCE / 10).await;
                 }
             });
-            let mut paced = Paced::new(ours, PATIENCE);
+            let mut paced = Paced::new(ours, PATIENCE, Cause::default());
             let error = paced.write_all(&[0; 100]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             drop(paced);
@@ -142,7 +147,7 @@ mod tests {
                 }
                 taken
             });
-            let mut paced = Paced::new(ours, PATIENCE);
+            let mut paced = Paced::new(ours, PATIENCE, Cause::default());
             for _ in 0..10 {
                 paced.write_all(&[0; 3]).await.unwrap();
                 paced.flush().await.unwrap();

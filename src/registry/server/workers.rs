@@ -5,11 +5,12 @@
 //! opened elsewhere), and whoever else lives on that thread waits for a few pieces, or for a medium that does not answer.
 //! Threads are begun as connections come; when there are as many as may be, the one with the fewest connections takes the next.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -21,6 +22,9 @@ use crate::limits;
 const BLOCKING: usize = 2;
 /// How long such a one waits for more.
 const LINGER: Duration = Duration::from_millis(200);
+
+/// How long threads are waited for at the end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// What becomes of a connection on its thread.
 type Work = Box<dyn FnOnce() -> Life + Send>;
@@ -34,8 +38,17 @@ struct Worker {
 }
 
 /// All threads. Dropped, they cut the connections they still have.
-#[derive(Default)]
-pub(super) struct Workers(Vec<Worker>);
+pub(super) struct Workers {
+    all: Vec<Worker>,
+    /// Every thread has one end of it as long as it lives.
+    alive: (Sender<Infallible>, Receiver<Infallible>),
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { all: Vec::new(), alive: channel() }
+    }
+}
 
 impl Workers {
     /// Has `live` look after `stream` on one of the threads.
@@ -48,11 +61,11 @@ impl Workers {
         F: Future<Output = ()> + Send + 'static,
     {
         let idle = self.least().is_some_and(|worker| worker.connections.load(Ordering::Relaxed) == 0);
-        if !idle && self.0.len() < limits::SERVE_THREADS {
+        if !idle && self.all.len() < limits::SERVE_THREADS {
             // Without a thread more, those that there are have to do.
-            match Worker::begin() {
-                Ok(worker) => self.0.push(worker),
-                Err(error) if self.0.is_empty() => return Err(error),
+            match Worker::begin(self.alive.0.clone()) {
+                Ok(worker) => self.all.push(worker),
+                Err(error) if self.all.is_empty() => return Err(error),
                 Err(_) => {}
             }
         }
@@ -71,14 +84,22 @@ impl Workers {
         Ok(())
     }
 
+    /// Cuts the connections there still are, and waits a moment until that is told of each; a thread that hangs in a medium is not waited
+    /// for.
+    pub(super) fn end(self) {
+        let Self { all, alive: (own, others) } = self;
+        drop((all, own));
+        let _ = others.recv_timeout(LAST);
+    }
+
     /// The one with the fewest connections.
     fn least(&self) -> Option<&Worker> {
-        self.0.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed))
+        self.all.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed))
     }
 }
 
 impl Worker {
-    fn begin() -> io::Result<Self> {
+    fn begin(alive: Sender<Infallible>) -> io::Result<Self> {
         let (work, mut queue) = unbounded_channel::<Work>();
         let (begun, answer) = sync_channel(1);
         // The runtime is made on its thread: one that is given up may not be dropped inside of another.
@@ -100,6 +121,7 @@ impl Worker {
             });
             // A thread that tries a password is not waited for.
             runtime.shutdown_background();
+            drop(alive);
         })?;
         answer.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self { work, connections: Arc::default() })
@@ -126,7 +148,6 @@ impl Drop for Here {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::net::TcpListener;
-    use std::sync::mpsc::channel;
 
     use tokio::io::AsyncReadExt as _;
 
@@ -158,15 +179,15 @@ mod tests {
         for _ in 0..3 {
             drop(live(&mut workers));
             over.recv().unwrap();
-            while workers.0[0].connections.load(Ordering::Relaxed) > 0 {
+            while workers.all[0].connections.load(Ordering::Relaxed) > 0 {
                 std::thread::yield_now();
             }
         }
-        assert_eq!(workers.0.len(), 1);
+        assert_eq!(workers.all.len(), 1);
         // At the same time.
         let all: Vec<TcpStream> = (0..limits::SERVE_THREADS + 4).map(|_| live(&mut workers)).collect();
-        assert_eq!(workers.0.len(), limits::SERVE_THREADS);
-        let most = workers.0.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).max();
+        assert_eq!(workers.all.len(), limits::SERVE_THREADS);
+        let most = workers.all.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).max();
         assert_eq!(most, Some(2));
         let count = all.len();
         drop(all);
@@ -174,7 +195,7 @@ mod tests {
         // What is still there is cut with the threads.
         let (mut client, stream) = connected(&listener);
         workers.take(stream, |mut stream| async move { drop(stream.read_u8().await) }).unwrap();
-        drop(workers);
+        workers.end();
         assert_eq!(std::io::Read::read(&mut client, &mut [0]).unwrap(), 0);
     }
 }

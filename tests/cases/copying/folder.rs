@@ -126,3 +126,20 @@ fn what_is_no_part_of_the_bundle_stays_behind_and_that_is_said() {
     outcome.says(0, &["notes.txt"]);
     assert!(!outcome.stdout.contains("DS_Store") && !desk.path("stick/notes.txt").exists());
 }
+
+/// A list that a stick lost or garbled is no other bundle's, as long as the index is this one's.
+#[test]
+fn a_list_that_is_damaged_is_mended_like_any_other_file() {
+    let desk = Desk::new(&Forgery::small());
+    desk.done("good stick --for acme");
+    let whole = crate::cases::world::files(&desk.path("stick"));
+    let list = desk.path("stick/SHA256SUMS");
+    let good = fs::read(&list).unwrap();
+    let mut flipped = good.clone();
+    flipped[20] ^= 1;
+    for bad in [flipped, good[..300].to_vec(), vec![]] {
+        fs::write(&list, bad).unwrap();
+        desk.done("good stick --for acme");
+        assert!(crate::cases::world::files(&desk.path("stick")) == whole);
+    }
+}

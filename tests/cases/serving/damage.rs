@@ -142,4 +142,11 @@ fn a_damaged_manifest_and_a_lost_volume_are_answered_as_faults() {
     let log = serving.log(2);
     assert!(log[0]["fault"].as_str().unwrap().contains("0001.tar.age"), "{log:?}");
     assert!(log[1].get("fault").is_none());
+    // What is not there when it begins is said then.
+    assert_eq!(serving.report["findings"], serde_json::json!([]));
+    fs::rename(&volumes[0], site.bundle().join("volumes/away")).unwrap();
+    fs::OpenOptions::new().write(true).open(&volumes[1]).unwrap().set_len(9).unwrap();
+    let serving = site.serving(&[]);
+    let said = serving.report["findings"].to_string();
+    assert!(serving.report["ok"] == true && said.contains("missing") && said.contains("\"got\":9"), "{said}");
 }

@@ -155,8 +155,12 @@ fn containerd_runs_a_container_pulled_over_tls_by_the_vendors_name() {
             &name,
         ]));
         let id = format!("speaker-{}", name.len());
-        let run = ["run", "--rm", "--snapshotter", "native", &name, &id, "/bin/start"];
-        assert_eq!(String::from_utf8(tool(&mut containerd.ctr(&run))).unwrap(), WORDS);
+        // Its words go to a file: what a container says at once and ends with can be gone before `ctr` listens.
+        let said = site.stage.path(&id);
+        let log = format!("file://{}", said.display());
+        let run = ["run", "--rm", "--snapshotter", "native", "--log-uri", &log, &name, &id, "/bin/start"];
+        tool(&mut containerd.ctr(&run));
+        assert_eq!(fs::read_to_string(&said).unwrap(), WORDS);
     }
     let log = serving.log(1);
     assert!(log.iter().any(|entry| entry["target"].as_str().unwrap().contains("ns=docker.io")), "{log:#?}");

@@ -235,6 +235,17 @@ fn clients_that_take_nothing_do_not_keep_others_waiting_without_a_word() {
     assert_eq!((refused.status, refused.code().as_str()), (503, "TOOMANYREQUESTS"));
     assert_eq!(refused.header("retry-after"), Some("10"));
     assert_eq!(serving.get("/v2/acme/app/manifests/v1").status, 200);
+    let log = serving.log(2);
+    let refused = log.iter().find(|entry| entry["status"] == 503).unwrap();
+    assert!(refused["fault"].as_str().unwrap().starts_with("96 others are under way"), "{refused}");
     drop(idle);
     assert!(serving.get(&path).body == *bytes);
+    // One that takes nothing is cut some time after a stop, and that is told as it was.
+    let mut stream = TcpStream::connect(serving.host()).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bundle\r\n\r\n").as_bytes()).unwrap();
+    stream.read_exact(&mut [0; 12]).unwrap();
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log:?}");
+    let cut = log.iter().filter(|entry| entry["fault"].as_str().is_some_and(|f| f.contains("was stopped")));
+    assert_eq!(cut.count(), 1, "{log:#?}");
 }

@@ -52,7 +52,7 @@ fn addresses_that_cannot_be_listened_on_are_named() {
         site.stage.program.run(&words)
     };
     let port = format!("sport = :{}", taken.local_addr().unwrap().port());
-    run(&address).says(3, &["cannot listen on", "in use", &port, "state: Nothing is served any more"]);
+    run(&address).says(3, &["cannot listen on", "in use", &port, "state: Nothing is served"]);
     run("192.0.2.1:5000").says(3, &["cannot listen on 192.0.2.1:5000", "no such address"]);
     run("5000").says(2, &["--listen"]);
 }
