@@ -20,8 +20,8 @@ const WAITING: usize = 2;
 const ENOUGH: usize = STREAMS - 1;
 /// How long a stream that is in front waits for others to come level.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// Pieces that a stream hashes without looking for others when it waited for them in vain.
-const ASIDE: u32 = 32;
+/// How long after its last piece a stream still counts among those that may come level: who has a slow client comes less often.
+const LIVELY: Duration = Duration::from_millis(8);
 /// Bytes of a piece from which on it is worth it.
 const LARGE: usize = 16 << 10;
 /// Bytes of a blob from which on it is hashed beside others.
@@ -48,9 +48,16 @@ struct Slot {
     /// None while someone feeds it.
     hasher: Option<Hasher>,
     waiting: VecDeque<Bytes>,
+    /// When its last piece came.
+    seen: Instant,
 }
 
 impl Slot {
+    /// Whether it may soon have a piece that can be hashed beside those of others.
+    fn is_lively(&self) -> bool {
+        self.hasher.is_none() || self.seen.elapsed() < LIVELY
+    }
+
     /// Whether a piece of it can be hashed beside those of others.
     fn is_ready(&self) -> bool {
         self.hasher.as_ref().is_some_and(Hasher::is_even)
@@ -122,8 +129,6 @@ pub struct Stream {
     number: u64,
     length: u64,
     many: MultiBuffer,
-    /// Pieces that it hashes without looking for others.
-    aside: u32,
 }
 
 impl Stream {
@@ -133,8 +138,13 @@ impl Stream {
         let mut streams = JOBS.streams();
         streams.ever += 1;
         let number = streams.ever;
-        streams.slots.push(Slot { stream: number, hasher: Some(hasher), waiting: VecDeque::new() });
-        Self { number, length, many, aside: 0 }
+        streams.slots.push(Slot {
+            stream: number,
+            hasher: Some(hasher),
+            waiting: VecDeque::new(),
+            seen: Instant::now(),
+        });
+        Self { number, length, many }
     }
 
     /// Hands in `piece`.
@@ -143,18 +153,17 @@ impl Stream {
         let mut streams = JOBS.streams();
         if let Some(own) = streams.slot(self.number) {
             own.waiting.push_back(piece.clone());
+            own.seen = Instant::now();
         }
-        let aside = self.aside > 0;
-        self.aside = self.aside.saturating_sub(1);
         let begun = Instant::now();
         loop {
             let ready = streams.slots.iter().filter(|slot| slot.is_ready()).count();
-            let all = streams.slots.len();
+            let all = streams.slots.iter().filter(|slot| slot.is_lively()).count();
             let Some(own) = streams.slot(self.number) else { return };
             let (waiting, free) = (own.waiting.len(), own.hasher.is_some());
             // A stream that was cut inside of a block is never hashed beside others: it waits for nobody.
             let uneven = own.hasher.as_ref().is_some_and(|hasher| !hasher.is_even());
-            let many = Some(self.many).filter(|_| all >= ENOUGH && !uneven && !aside);
+            let many = Some(self.many).filter(|_| all >= ENOUGH && !uneven);
             let left = PATIENCE.saturating_sub(begun.elapsed());
             match many {
                 _ if waiting == 0 => return,
@@ -172,10 +181,6 @@ impl Stream {
                     streams = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 _ if free => {
-                    if many.is_some() {
-                        // In vain: the others are slower, or stand still.
-                        self.aside = ASIDE;
-                    }
                     alone(self.number, streams);
                     streams = JOBS.streams();
                 }

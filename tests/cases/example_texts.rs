@@ -67,6 +67,30 @@ fn blocks(text: &str) -> Vec<String> {
     text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
+/// The README's own lines, from the folder that holds the bundle, the keys and the policy.
+#[test]
+fn the_readme_is_right_about_our_program() {
+    for settings in ["volume-size: 2MiB\n", "seal: none\n"] {
+        let delivered = delivered(settings);
+        let registry = Peer::start(Kind::Tls);
+        let home = delivered.folder.parent().unwrap();
+        for name in ["vendor.pub", "acme.key"] {
+            fs::copy(delivered.world.path(name), home.join(name)).unwrap();
+        }
+        let readme = fs::read_to_string(delivered.folder.join("README.md")).unwrap();
+        let blocks = readme.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let ours: Vec<&str> = blocks.filter(|block| block.starts_with("bundle ")).collect();
+        assert_eq!(ours.len(), 1, "{readme}");
+        let policy = "bundle trust init --key vendor.pub --threshold 1 --out trust.json\n";
+        let script = policy.to_owned() + &ours[0].replace("harbor.acme.internal", &registry.host());
+        let program = Path::new(env!("CARGO_BIN_EXE_bundle")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", &script]).current_dir(home).env_clear().env("PATH", path).env("HOME", home);
+        tool(shell.env("BUNDLE_STATE", home.join("state")).env("SSL_CERT_FILE", registry.ca()));
+    }
+}
+
 fn run_the_guide(settings: &str) {
     let delivered = delivered(settings);
     let guide = fs::read_to_string(delivered.folder.join("INSTALLATION_GUIDE.md")).unwrap();

@@ -222,7 +222,11 @@ impl Shop {
     /// Our program, pointed at the shared cluster.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.program.command(arguments);
+        // One that is killed leaves there what it had.
+        let temporary = self.home.path().join("tmp");
+        fs::create_dir_all(&temporary).unwrap();
         command
+            .env("TMPDIR", temporary)
             .env("KUBECONFIG", cluster::shared())
             .env("BUNDLE_KUBECTL", xtask::tools::kubectl().unwrap())
             .env("BUNDLE_HELM", xtask::tools::helm4().unwrap());
@@ -285,7 +289,7 @@ impl Shop {
 
 /// The stand-in's program is compiled once.
 fn standins() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("bundle-standin-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standin");
     static ONCE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     ONCE.get_or_init(|| {
         standin::program(&folder).unwrap();
