@@ -316,14 +316,14 @@ mod tests {
         idle.iter_mut().for_each(|stream| stream.update(&piece));
         let begun = Instant::now();
         for mut stream in streams(1) {
-            for _ in 0..640 {
+            for _ in 0..3200 {
                 stream.update(&piece);
                 let waiting = JOBS.streams().slot(stream.number).map_or(0, |slot| slot.waiting.len());
                 assert!(waiting <= WAITING, "{waiting} pieces wait");
             }
-            assert_eq!(stream.finish().finish(), Digest::of(&vec![7; 640 * LARGE]));
+            assert_eq!(stream.finish().finish(), Digest::of(&vec![7; 3200 * LARGE]));
         }
-        // Waiting each time would be more than half a second.
-        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        // Waiting each time would be more than three seconds.
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }

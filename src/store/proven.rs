@@ -7,7 +7,7 @@
 //! Whole blobs of volumes that are not sealed are read so that no chunk is begun before its hash held: nothing else would show damage
 //! before the end. Sealed ones show it themselves, unit by unit.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -44,8 +44,9 @@ pub struct Proven {
     good: Mutex<HashSet<Place>>,
     /// Blobs that are being read whole.
     pub(super) shared: Shared,
-    /// Blobs that were not as signed when they were read whole: who got the beginning of one may come back for the rest.
-    suspect: Mutex<HashSet<Digest>>,
+    /// Blobs that were not as signed when they were last read whole, and what they were: who got the beginning of one may come back for the
+    /// rest, and must not get it, even from a medium that was mended meanwhile.
+    suspect: Mutex<HashMap<Digest, Blob>>,
 }
 
 impl std::fmt::Debug for Proven {
@@ -71,8 +72,9 @@ impl Proven {
     /// Bytes `from..to` of `blob`, each of them as it was signed.
     pub fn part(self: &Arc<Self>, blob: &Blob, (from, to): (u64, u64)) -> Result<Part, Error> {
         let (at, end) = self.volumes().extent(blob, from)?;
-        if self.suspects().contains(&blob.digest) {
-            self.look_through(blob)?;
+        let suspect = self.suspects().get(&blob.digest).copied();
+        if let Some(got) = suspect {
+            return Err(self.wrong(blob, got));
         }
         Ok(Part {
             proven: Arc::clone(self),
@@ -83,18 +85,24 @@ impl Proven {
         })
     }
 
-    fn suspects(&self) -> MutexGuard<'_, HashSet<Digest>> {
+    fn suspects(&self) -> MutexGuard<'_, HashMap<Digest, Blob>> {
         self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether all of `blob` was as signed when it was read whole; when not, gives the chunk that is to blame where one is.
-    pub(super) fn judged(&self, blob: &Blob, right: bool) -> Result<(), Error> {
-        if right {
+    /// Judges what was `got` for all of `blob`, and remembers it.
+    pub(super) fn judge(&self, blob: &Blob, got: Blob) -> Result<(), Error> {
+        if got == *blob {
             self.suspects().remove(&blob.digest);
             return Ok(());
         }
-        self.suspects().insert(blob.digest);
-        self.look_through(blob)
+        self.suspects().insert(blob.digest, got);
+        Err(self.wrong(blob, got))
+    }
+
+    /// Why `blob` was not itself but `got`: the chunk that is to blame, where there is one.
+    fn wrong(&self, blob: &Blob, got: Blob) -> Error {
+        let place = self.volumes().whereabouts(&blob.digest);
+        self.look_through(blob).err().unwrap_or(Error::Wrong { place, wanted: *blob, got })
     }
 
     /// Hashes every chunk that `blob` lies in; an error for the first that is not the signed one.

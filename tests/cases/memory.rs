@@ -77,6 +77,10 @@ fn a_place_that_cannot_be_written_is_found_out_before_anything_is_sent() {
         .says(3, &["releases.json", "remove", "nothing was sent"]);
     assert!(tags(&desk.registry).is_empty());
     fs::remove_file(state.join("releases.json")).unwrap();
+    // A pipe is not waited for.
+    super::program::tool(std::process::Command::new("mkfifo").arg(state.join("releases.json")));
+    desk.run(&desk.line("load"), Some(state.clone())).says(3, &["releases.json: it is not an ordinary file"]);
+    fs::remove_file(state.join("releases.json")).unwrap();
     desk.run(&desk.line("load"), Some(state)).says(0, &["OK"]);
 }
 

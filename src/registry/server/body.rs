@@ -9,8 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::handle::tell;
-use super::journal::Note;
+use super::journal::{Note, tell};
 use crate::store::Pieces;
 
 /// The body of an answer, with the note on its request.

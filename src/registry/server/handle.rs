@@ -16,7 +16,7 @@ use super::answer::{
     API_VERSION, Answer, DIGEST, busy, damaged, error, json, read_only, set, unauthorized, unknown, with,
 };
 use super::body::{Body, Reading};
-use super::journal::{Cause, Note};
+use super::journal::{Cause, Note, tell};
 use super::range::{Wanted, wanted};
 use super::route::{Query, Route};
 use super::{BUSY, Library, Shared, lists};
@@ -242,13 +242,6 @@ fn gather(library: &dyn Library, blob: &Blob) -> Result<Vec<u8>, store::Error> {
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
-}
-
-/// Notes what went wrong with a request.
-pub(super) fn tell(fault: &std::sync::Mutex<Option<String>>, error: &dyn std::fmt::Display) {
-    if let Ok(mut fault) = fault.lock() {
-        *fault = Some(error.to_string());
-    }
 }
 
 /// Says which bytes an answer holds.

@@ -97,3 +97,10 @@ impl Drop for Note {
         self.journal.request(&self.entry);
     }
 }
+
+/// Notes what went wrong with a request.
+pub(super) fn tell(fault: &Mutex<Option<String>>, error: &dyn std::fmt::Display) {
+    if let Ok(mut fault) = fault.lock() {
+        *fault = Some(error.to_string());
+    }
+}

@@ -112,9 +112,11 @@ mod tests {
     fn a_client_that_takes_nothing_is_let_go() {
         run(async {
             let (ours, _theirs) = duplex(10);
-            let mut paced = Paced::new(ours, PATIENCE, Cause::default());
+            let cause = Cause::default();
+            let mut paced = Paced::new(ours, PATIENCE, Cause::clone(&cause));
             let error = paced.write_all(&[0; 100]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(cause.get().is_some_and(|cause| cause.starts_with("the client took nothing")));
         });
     }
 
