@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::available_parallelism;
 
 use serde::Serialize;
 use signing::KeyId;
@@ -133,7 +132,7 @@ pub fn export(request: &Request<'_>, observer: &dyn Observer) -> Result<Report, 
     let manifests = manifests::read(index, &volumes)?;
     let wanted = Wanted { form: request.form, names: request.names, platform: request.platform };
     let mut plan = plan::plan(index, &manifests, wanted)?;
-    let threads = available_parallelism().map_or(2, usize::from);
+    let threads = crate::sys::cores();
     let writing = Writing { from: Ahead::new(volumes, threads), bundle, observer };
     writing.measure(&mut plan.files)?;
     report.bytes = plan.files.iter().map(|(_, content)| content.bytes()).sum();
@@ -184,7 +183,7 @@ impl Writing<'_> {
     fn folder(&self, files: &[(EntryPath, Content)], folder: &Folder) -> Result<(), Error> {
         let stop = AtomicBool::new(false);
         let failed = Mutex::new(None);
-        let workers = available_parallelism().map_or(2, usize::from);
+        let workers = crate::sys::cores();
         transfer::in_parallel(files.len(), workers, &stop, &|item| {
             let (path, content) = &files[item];
             let written = self.file(path, content, folder);

@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use serde::Serialize;
 use signing::KeyId;
@@ -138,7 +137,7 @@ pub fn serve(
     let options = Options::read(request.listen, request.tls.clone(), request.htpasswd.clone())?;
     let volumes = Arc::new(unlock::volumes(bundle, request.bundle.with)?);
     report.findings.extend(lacking(&volumes));
-    let threads = available_parallelism().map_or(2, usize::from);
+    let threads = crate::sys::cores();
     stocked(&mut report, &catalog);
     let content = Content { catalog, proven: Arc::new(Proven::new(Ahead::new(volumes, threads))) };
     let server = Server::bind(options, Arc::new(content), journal)?;

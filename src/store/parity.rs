@@ -104,7 +104,7 @@ pub fn each_column(
     group: &Group,
     work: &(dyn Fn(&mut Columns, u64, u64) -> Result<(), Error> + Sync),
 ) -> Result<(), Error> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(THREADS);
+    let threads = crate::sys::cores().min(THREADS);
     let width =
         (MEMORY / threads as u64 / group.weight() / GRAIN * GRAIN).clamp(GRAIN, WIDEST).min(shape.length());
     let fault = Mutex::new(None);

@@ -14,3 +14,9 @@ pub mod program;
 pub mod random;
 pub mod state;
 pub mod turn;
+
+/// Cores that this process may use; two where the system does not tell.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}

@@ -174,7 +174,7 @@ impl Filling<'_> {
             key: work.key().cloned(),
             first: position.volume,
             partial: position.partial,
-            sealers: std::thread::available_parallelism().map_or(2, usize::from),
+            sealers: crate::sys::cores(),
             tell: tell(work, &failed),
         })?;
         let mut feed = Feed { writer, work, shape: plan.shape, at: position.at, hash: None };

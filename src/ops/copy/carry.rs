@@ -98,10 +98,6 @@ fn judge(item: &Item, queue: &Receiver<Seen>) -> Bad {
     wrong
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
-}
-
 /// What was told of one file: bytes that are moved again after a link dropped are not told again.
 #[derive(Debug, Default)]
 struct Told {
@@ -224,7 +220,7 @@ impl Carry<'_> {
         if let Some(told) = told {
             told.written.fetch_max(start, Ordering::Relaxed);
         }
-        let judges = if self.place.parallel() > 1 { 1 } else { JUDGES.min(cores()) };
+        let judges = if self.place.parallel() > 1 { 1 } else { JUDGES.min(crate::sys::cores()) };
         std::thread::scope(|scope| {
             let (mut judging, mut judged) = (Vec::new(), Vec::new());
             for _ in 0..judges {
@@ -320,7 +316,7 @@ impl Carry<'_> {
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
         // Some read while others hash.
-        in_parallel(numbers.len(), (2 * cores()).min(BACK), &stop, &|which| {
+        in_parallel(numbers.len(), (2 * crate::sys::cores()).min(BACK), &stop, &|which| {
             let number = numbers[which];
             let Piece { from, to, sha256 } = item.pieces[number];
             let mut hasher = Hasher::new();

@@ -63,7 +63,7 @@ pub(super) fn run(ask: &Ask<'_>) -> Result<Found, Error> {
     }
     let helm = Helm::find(ask.helm).map_err(|source| Error::Helm(Box::new(source)))?;
     let jobs: Vec<(&At<Chart>, &ResolvedChart)> = ask.release.charts.iter().zip(ask.charts).collect();
-    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(limits::LOCK_PARALLEL);
+    let lanes = crate::sys::cores().min(limits::LOCK_PARALLEL);
     let done = each(&jobs, lanes, |(declared, resolved)| One { ask, helm: &helm, declared, resolved }.look());
     let mut all = Vec::with_capacity(jobs.len());
     let (mut faults, mut undeclared, mut findings) = (Vec::new(), Vec::new(), Vec::new());

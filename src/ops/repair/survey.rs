@@ -112,7 +112,7 @@ fn large(
     observer.event(Event::Begin { verb: "check", bytes, items: work.len() as u64 });
     let bad = Mutex::new(Vec::new());
     let good = AtomicU64::new(0);
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let cores = crate::sys::cores();
     in_parallel(work.len(), cores, &AtomicBool::new(false), &|item| {
         let (number, chunk) = work[item];
         let file = &chunked[number];

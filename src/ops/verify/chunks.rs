@@ -79,7 +79,7 @@ fn check_files(files: &[Chunked<'_>], (open, fault): (Open<'_>, Fault<'_>), obse
         .enumerate()
         .flat_map(|(number, volume)| (0..volume.chunks.len() as u64).map(move |chunk| (number, chunk)))
         .collect();
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let cores = crate::sys::cores();
     let check =
         Check { files, open, fault, observer, work, cores, next: Mutex::new(0), found: Mutex::default() };
     in_parallel(cores, cores, &AtomicBool::new(false), &|_| check.run());

@@ -43,7 +43,7 @@ pub(super) struct Content {
 
 /// Checks everything in one reading.
 pub(super) fn check(index: &Index, volumes: &Volumes, observer: &dyn Observer) -> Content {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let cores = crate::sys::cores();
     let lanes = divide(&index.blobs, index.payload.bytes, cores.clamp(1, LANES));
     let outcomes: Vec<Lane> = std::thread::scope(|scope| {
         let running: Vec<_> =

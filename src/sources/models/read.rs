@@ -81,7 +81,7 @@ impl Survey {
 
     /// What each file comes to, in order.
     fn read_all(&self, judge: bool, observer: &dyn Observer) -> Result<Vec<Outcome>, Vec<ModelError>> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = crate::sys::cores();
         let workers = if self.place.is_fixed() { limits::LOCK_PARALLEL } else { cores };
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::with_capacity(self.files.len()));
