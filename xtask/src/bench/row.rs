@@ -11,7 +11,7 @@ const MEMORY: u64 = 128 << 20;
 pub(super) const ROUNDS: usize = 3;
 
 /// Bytes per second that processors of these rates allow.
-pub(super) type Formula = fn(Rates) -> f64;
+type Formula = fn(Rates) -> f64;
 /// A measure that is taken again and again.
 type Measure<'a, T> = &'a dyn Fn() -> Result<T, String>;
 
