@@ -2,6 +2,7 @@
 //! and frozen. A reference that would point outside the mapping stops everything before anything is created.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -158,10 +159,28 @@ pub fn define(definitions: &[Definition], reach: &Reach) -> Result<(), Error> {
     }
     let all: String = definitions.iter().map(|one| format!("---\n{}\n", one.text)).collect();
     reach.kubectl.apply("definitions of resources", all.as_bytes(), None, false)?;
-    let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s", KIND];
-    arguments.extend(definitions.iter().map(|one| one.name.as_str()));
-    reach.kubectl.ask("wait for definitions of resources", &arguments)?;
+    let names = || definitions.iter().map(|one| one.name.as_str());
+    let (begun, what) = (Instant::now(), "wait for definitions of resources");
+    let get: Vec<&str> = ["get", KIND, "--output=json"].into_iter().chain(names()).collect();
+    // kubectl waits for a condition only where there are some already, and gives up where there are none yet.
+    while !have_conditions(&reach.kubectl.ask(what, &get)?) && begun.elapsed() < SETTLED {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", KIND];
+    let wait: Vec<&str> = wait.into_iter().chain(names()).collect();
+    reach.kubectl.ask(what, &wait)?;
     Ok(())
+}
+
+/// How long a cluster may take to say the first thing about definitions that it was given.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Whether all objects of what `get` printed, one or a list, have conditions.
+fn have_conditions(printed: &[u8]) -> bool {
+    let Ok(printed) = serde_json::from_slice::<serde_json::Value>(printed) else { return false };
+    let one = std::slice::from_ref(&printed);
+    let all = printed["items"].as_array().map_or(one, Vec::as_slice);
+    all.iter().all(|object| object["status"]["conditions"].as_array().is_some_and(|some| !some.is_empty()))
 }
 
 /// Of definitions, as kubectl takes it.
@@ -258,4 +277,23 @@ pub struct Absent {
     pub what: String,
     /// Where it should be.
     pub at: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::have_conditions;
+
+    #[test]
+    fn a_definition_that_the_cluster_said_nothing_of_yet_is_known() {
+        for (printed, all) in [
+            (r#"{"status":{"conditions":[{"type":"Established"}]}}"#, true),
+            (r#"{"items":[{"status":{"conditions":[{}]}},{"status":{"conditions":[{}]}}]}"#, true),
+            (r#"{"items":[{"status":{"conditions":[{}]}},{"status":{"conditions":null}}]}"#, false),
+            (r#"{"status":{"conditions":null}}"#, false),
+            (r#"{"status":{}}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(have_conditions(printed.as_bytes()), all, "{printed}");
+        }
+    }
 }
